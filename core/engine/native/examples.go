@@ -1,0 +1,94 @@
+package native
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/verifily/verifily-tui/core/dataset"
+	"github.com/verifily/verifily-tui/core/engine/native/bpe"
+	"github.com/verifily/verifily-tui/core/fault"
+)
+
+// examples turns the rows of a file into sequences.
+type examples struct {
+	file   *dataset.File
+	tok    *bpe.Tokenizer
+	maxLen int            // tokens kept of a row
+	labels map[string]int // classification: label to class
+}
+
+// sequence tokenises row i. An sft row is its prompt, its output and the end
+// token, of which the output and the end token carry a loss; a classification
+// row is its text. Rows longer than maxLen lose their end; whether row i did
+// is the second result.
+func (e *examples) sequence(i int) (sequence, bool, error) {
+	row, err := e.file.Row(i)
+	if err != nil {
+		return sequence{}, false, err
+	}
+	s := sequence{label: -1, ids: e.tok.Encode(nil, row.Prompt())}
+	if e.file.Task() == dataset.Classification {
+		label, ok := e.labels[row.Label]
+		if !ok {
+			return s, false, e.unknownLabel(row)
+		}
+		s.label = label
+	} else {
+		s.first = len(s.ids)
+		s.ids = append(e.tok.Encode(s.ids, row.Output), e.tok.EOS())
+	}
+	if len(s.ids) == 0 {
+		return s, false, &fault.DataError{Detail: fault.Detail{Op: "tokenize", Path: e.file.Path(), Line: row.Line,
+			Reason: "the text has no tokens"}}
+	}
+	cut := len(s.ids) > e.maxLen
+	if cut {
+		s.ids = s.ids[:e.maxLen]
+		s.first = min(s.first, e.maxLen)
+	}
+	return s, cut, nil
+}
+
+func (e *examples) unknownLabel(row dataset.Row) error {
+	known := make([]string, 0, len(e.labels))
+	for l := range e.labels {
+		known = append(known, fmt.Sprintf("%q", l))
+	}
+	slices.Sort(known)
+	if len(known) > 12 {
+		known = append(known[:12], "...")
+	}
+	return &fault.DataError{Detail: fault.Detail{Op: "read labels", Path: e.file.Path(), Line: row.Line,
+		Reason: fmt.Sprintf("label %q does not occur in the training data", row.Label),
+		Hint:   fmt.Sprintf("known labels: %v", known)}}
+}
+
+// checkLabels finds a label of the file that training does not know, before
+// anything is computed.
+func (e *examples) checkLabels() error {
+	if e.file.Task() != dataset.Classification {
+		return nil
+	}
+	for _, l := range e.file.Labels() {
+		if _, ok := e.labels[l.Value]; ok {
+			continue
+		}
+		for i := range e.file.Len() {
+			if row, err := e.file.Row(i); err != nil {
+				return err
+			} else if row.Label == l.Value {
+				return e.unknownLabel(row)
+			}
+		}
+	}
+	return nil
+}
+
+// labelIndex numbers the labels in sorted order.
+func labelIndex(labels []string) map[string]int {
+	index := make(map[string]int, len(labels))
+	for i, l := range labels {
+		index[l] = i
+	}
+	return index
+}

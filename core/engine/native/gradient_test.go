@@ -1,0 +1,181 @@
+package native
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/core/config"
+	"github.com/verifily/verifily-tui/core/tensor"
+)
+
+// tinyArch is small enough for central differences over every parameter, and
+// has grouped heads, an odd feed-forward width and several layers.
+func tinyArch(tied bool, labels ...string) Arch {
+	return Arch{VocabSize: 13, Hidden: 12, Layers: 2, Heads: 3, KVHeads: 1, HeadDim: 4, FFN: 10,
+		MaxPositions: 64, RopeTheta: 100, RMSEps: 1e-5, Tied: tied, EOS: 1, PAD: 0, Labels: labels}
+}
+
+// loudSource gives weights large enough for gradients to matter everywhere.
+type loudSource struct{ seed int64 }
+
+func (s loudSource) tensor(name string, shape []int) ([]float32, error) {
+	v, err := seedSource(s).tensor(name, shape)
+	noise := make([]float32, len(v))
+	tensor.NewPhilox(s.seed, 99, uint64(len(name))).Normal(noise, 0.3)
+	for i := range v {
+		v[i] += noise[i]
+	}
+	return v, err
+}
+
+func (loudSource) close() error { return nil }
+
+// tinySequences has more than one unit's worth of rows for groups to matter.
+func tinySequences(classes int) []sequence {
+	var seqs []sequence
+	rng := tensor.NewPhilox(5)
+	for i := range 16 {
+		b := rng.Block(0, uint64(i))
+		s := sequence{label: -1, ordinal: i}
+		n := 3 + int(b[0]%9)
+		for t := range n {
+			s.ids = append(s.ids, int32(rng.Block(uint64(i+1), uint64(t))[0]%13))
+		}
+		s.first = 1 + int(b[1]%uint32(n-1))
+		if classes > 0 {
+			s.label = int(b[2]) % classes
+		}
+		seqs = append(seqs, s)
+	}
+	return seqs
+}
+
+// tinyTraining is a training without files, around the given model.
+func tinyTraining(t *testing.T, m *Model, lora *loraSpec) *training {
+	t.Helper()
+	m.prepare(64)
+	p, err := newPool(m)
+	require.NoError(t, err)
+	t.Cleanup(p.close)
+	tr := &training{setup: &setup{model: m, lora: lora, cfg: config.Default()}, pool: p, turn: newTurnstile(2 + len(m.Blocks))}
+	tr.optim = &optimizer{m: m}
+	return tr
+}
+
+func labelCount(seqs []sequence) int {
+	n := 0
+	for i := range seqs {
+		n += seqs[i].outputs()
+	}
+	return n
+}
+
+// TestGradients compares every trained parameter's gradient with central
+// differences of the float64 reference.
+func TestGradients(t *testing.T) {
+	all := []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+	for _, c := range []struct {
+		name   string
+		arch   Arch
+		lora   *loraSpec
+		labels int
+	}{
+		{"full/sft/tied", tinyArch(true), nil, 0},
+		{"full/sft/untied", tinyArch(false), nil, 0},
+		{"full/classification", tinyArch(true, "a", "b", "c"), nil, 3},
+		{"lora/sft/auto", tinyArch(true), &loraSpec{r: 3, alpha: 6, modules: []string{"q_proj", "v_proj"}}, 0},
+		{"lora/sft/all", tinyArch(false), &loraSpec{r: 2, alpha: 5, modules: all}, 0},
+		{"lora/classification", tinyArch(true, "a", "b"), &loraSpec{r: 2, alpha: 4, modules: all}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, err := newModel(c.arch, loudSource{3}, c.lora, true)
+			require.NoError(t, err)
+			for i, p := range m.adapters { // B starts at zero, which would hide A
+				tensor.NewPhilox(7, uint64(i)).Normal(p.Value, 0.3)
+			}
+			seqs := tinySequences(c.labels)
+			tr := tinyTraining(t, m, c.lora)
+			tr.units = group(nil, seqs)
+			require.Greater(t, len(tr.units), 1)
+			loss, err := tr.gradients(context.Background(), labelCount(seqs))
+			require.NoError(t, err)
+
+			ref := newReference(m)
+			assert.InEpsilon(t, ref.loss(seqs), loss, 1e-5)
+			for _, p := range m.trainable {
+				checkGradient(t, ref, seqs, p)
+			}
+		})
+	}
+}
+
+// checkGradient asserts a relative error under 1e-4 for the whole tensor, and
+// for each entry relative to the tensor's largest one.
+func checkGradient(t *testing.T, ref *reference, seqs []sequence, p *Param) {
+	t.Helper()
+	const h = 1e-5
+	v := ref.values[p]
+	var diff, norm, largest, worst float64
+	for i := range v {
+		x := v[i]
+		v[i] = x + h
+		up := ref.loss(seqs)
+		v[i] = x - h
+		down := ref.loss(seqs)
+		v[i] = x
+		want := (up - down) / (2 * h)
+		e := float64(p.Grad[i]) - want
+		diff += e * e
+		norm += want * want
+		largest = max(largest, math.Abs(want))
+		worst = max(worst, math.Abs(e))
+	}
+	require.Positive(t, norm, p.Name)
+	assert.Less(t, math.Sqrt(diff/norm), 1e-4, "%s: relative error of the tensor", p.Name)
+	assert.Less(t, worst/largest, 1e-4, "%s: worst entry", p.Name)
+}
+
+// TestDropoutGradient checks LoRA with dropout: masks are the same forward and
+// backward, so a small step along the gradient changes the loss as predicted.
+func TestDropoutGradient(t *testing.T) {
+	spec := &loraSpec{r: 3, alpha: 6, dropout: 0.4, modules: []string{"q_proj", "v_proj", "down_proj"}}
+	m, err := newModel(tinyArch(true), loudSource{3}, spec, true)
+	require.NoError(t, err)
+	for i, p := range m.adapters {
+		tensor.NewPhilox(7, uint64(i)).Normal(p.Value, 0.3)
+	}
+	seqs := tinySequences(0)
+	tr := tinyTraining(t, m, spec)
+	tr.units = group(nil, seqs)
+	n := labelCount(seqs)
+	before, err := tr.gradients(context.Background(), n)
+	require.NoError(t, err)
+	grad := append([]float32(nil), m.flat.grad...)
+	var squared float64
+	for _, g := range grad {
+		squared += float64(g) * float64(g)
+	}
+	step := 4e-3 / math.Sqrt(squared)
+	loss := func(sign float64) float64 {
+		for i, g := range grad {
+			m.flat.value[i] += float32(sign * step * float64(g))
+		}
+		l, err := tr.gradients(context.Background(), n)
+		require.NoError(t, err)
+		return l
+	}
+	up := loss(1)
+	down := loss(-2)
+	assert.InEpsilon(t, 2*step*squared, up-down, 2e-3)
+
+	tr.state.Step = 1
+	loss(1)
+	other, err := tr.gradients(context.Background(), n)
+	require.NoError(t, err)
+	assert.NotEqual(t, fmt.Sprintf("%.6f", before), fmt.Sprintf("%.6f", other), "another step draws other masks")
+}

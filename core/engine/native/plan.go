@@ -1,0 +1,174 @@
+package native
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/verifily/verifily-tui/core/engine"
+	"github.com/verifily/verifily-tui/core/fault"
+)
+
+// planSample is how many rows are tokenised to learn lengths; with more rows
+// the totals are extrapolated from an even sample.
+const planSample = 50_000
+
+// lengths is what tokenising the training rows shows.
+type lengths struct {
+	tokens, labels     int64 // of one epoch
+	longest            int
+	truncated, useless int // rows cut; rows cut so far that nothing carries a loss
+	sampled            bool
+}
+
+// measure tokenises the rows of a file, or an even sample of them.
+func (e *examples) measure(ctx context.Context) (lengths, error) {
+	n := e.file.Len()
+	stride := max(1, (n+planSample-1)/planSample)
+	l := lengths{sampled: stride > 1}
+	rows := 0
+	for i := 0; i < n; i += stride {
+		if err := ctx.Err(); err != nil {
+			return l, err
+		}
+		s, cut, err := e.sequence(i)
+		if err != nil {
+			return l, err
+		}
+		rows++
+		if cut {
+			l.truncated++
+		}
+		if s.outputs() <= 0 || s.inputs() <= 0 {
+			l.useless++
+			continue
+		}
+		l.tokens += int64(s.inputs())
+		l.labels += int64(s.outputs())
+		l.longest = max(l.longest, len(s.ids))
+	}
+	if l.sampled {
+		f := float64(n) / float64(rows)
+		l.tokens, l.labels = int64(float64(l.tokens)*f), int64(float64(l.labels)*f)
+		l.truncated, l.useless = int(float64(l.truncated)*f), int(float64(l.useless)*f)
+	}
+	return l, nil
+}
+
+// check refuses data of which no row can be learned from.
+func (l lengths) check(e *examples) error {
+	if l.labels > 0 {
+		return nil
+	}
+	return &fault.DataError{Detail: fault.Detail{Op: "tokenize", Path: e.file.Path(),
+		Reason: fmt.Sprintf("no row has room for a response in training.max_seq_length = %d tokens", e.maxLen),
+		Hint:   "raise training.max_seq_length"}}
+}
+
+func (l lengths) warnings() []string {
+	var out []string
+	if l.sampled {
+		out = append(out, "token counts are estimated from a sample of the rows")
+	}
+	if l.truncated > 0 {
+		out = append(out, fmt.Sprintf("%d rows are longer than training.max_seq_length and lose their end", l.truncated))
+	}
+	if l.useless > 0 {
+		out = append(out, fmt.Sprintf("%d rows have no room for a response in training.max_seq_length and are skipped", l.useless))
+	}
+	return out
+}
+
+// Plan implements engine.Trainer. Time and memory are estimated from one real
+// step, whose weights are thrown away.
+func (Engine) Plan(ctx context.Context, job engine.Job) (plan *engine.Plan, err error) {
+	s, err := newSetup(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = firstError(err, s.model.close()) }()
+	l, err := s.train.measure(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.check(s.train); err != nil {
+		return nil, err
+	}
+	t, err := newTraining(s, func(engine.Event) {})
+	if err != nil {
+		return nil, err
+	}
+	defer t.pool.close()
+	seconds, bytes, err := t.probe(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	trained, frozen := s.model.counts()
+	p := &engine.Plan{
+		Engine: "native", Device: "cpu", TrainRows: s.train.file.Len(),
+		TrainTokens: l.tokens, LabelTokens: l.labels, LongestSequence: l.longest, TruncatedRows: l.truncated,
+		StepsPerEpoch: t.stepsPerEpoch, TotalSteps: t.schedule.total, WarmupSteps: t.schedule.warmup,
+		VocabSize: s.model.Arch.VocabSize, TrainableParams: trained, FrozenParams: frozen,
+		MemoryBytes: bytes, Seconds: seconds, Warnings: append(l.warnings(), s.warnings()...),
+	}
+	if s.val != nil {
+		p.ValRows = s.val.file.Len()
+	}
+	if s.job.Data.Test != nil {
+		p.TestRows = s.job.Data.Test.Len()
+	}
+	return p, nil
+}
+
+// warnings names settings that are allowed and probably not meant.
+func (s *setup) warnings() []string {
+	var out []string
+	if IsBuiltin(s.cfg.BaseModel) && s.lora != nil {
+		out = append(out, fmt.Sprintf("%s starts from random weights, which an adapter alone cannot make good; set lora.enabled: false to train it",
+			s.cfg.BaseModel))
+	}
+	if s.cfg.Training.NumEpochs > 0 && s.train.file.Len() < s.cfg.Training.BatchSize*s.cfg.Training.GradientAccumulationSteps {
+		out = append(out, "the whole training data fits in one optimiser step; lower batch_size or gradient_accumulation_steps")
+	}
+	return out
+}
+
+// processBytes is what the program needs before any model: the Go runtime,
+// code and libraries.
+const processBytes = 24 << 20
+
+// probe does the work of one step twice and tells how long all steps will
+// take, and how much memory they need.
+func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes int64, err error) {
+	var tokens int64
+	var fastest time.Duration
+	for range 2 {
+		start := time.Now()
+		n, labels, err := t.nextBatch()
+		if err != nil {
+			return 0, 0, err
+		}
+		if _, err := t.gradients(ctx, labels); err != nil {
+			return 0, 0, err
+		}
+		if d := time.Since(start); fastest == 0 || d < fastest {
+			fastest, tokens = d, n
+		}
+	}
+	perToken := fastest.Seconds() / float64(max(tokens, 1))
+	seconds = perToken * float64(l.tokens) * float64(t.cfg.Training.NumEpochs)
+
+	peak := 0
+	for _, w := range t.pool.workers {
+		peak = max(peak, w.a.peak)
+	}
+	// A unit of the longest sequences may be larger than those of the probe.
+	rows := 0
+	for _, u := range t.units {
+		rows = max(rows, u.rows)
+	}
+	peak = int(float64(peak) * max(1, float64(max(rows, l.longest))/float64(max(rows, 1))))
+	trained, frozen := t.model.counts()
+	floats := 4*trained + frozen + int64(len(t.pool.workers)*peak+len(t.slots.grad))
+	return seconds, 4*floats + processBytes, nil
+}

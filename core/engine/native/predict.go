@@ -1,0 +1,257 @@
+package native
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+
+	"github.com/verifily/verifily-tui/core/config"
+	"github.com/verifily/verifily-tui/core/dataset"
+	"github.com/verifily/verifily-tui/core/engine"
+	"github.com/verifily/verifily-tui/core/engine/native/bpe"
+	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/metrics"
+	"github.com/verifily/verifily-tui/core/tensor"
+	"github.com/verifily/verifily-tui/runs"
+)
+
+// lossRows is how many rows of a file are tokenised and computed at a time
+// when only losses are wanted.
+const lossRows = 256
+
+// meanLoss is the mean loss over the label tokens of a file, and their number.
+func meanLoss(ctx context.Context, p *pool, e *examples) (float64, int, error) {
+	var sum float64
+	labels := 0
+	for first := 0; first < e.file.Len(); first += lossRows {
+		batch, err := e.batch(first, min(first+lossRows, e.file.Len()))
+		if err != nil {
+			return 0, 0, err
+		}
+		if err := p.eachLoss(ctx, batch, nil); err != nil {
+			return 0, 0, err
+		}
+		for i, l := range batch.loss {
+			if batch.seqs[i].outputs() > 0 {
+				sum += l
+				labels += batch.seqs[i].outputs()
+			}
+		}
+	}
+	if labels == 0 {
+		return math.NaN(), 0, nil
+	}
+	return sum / float64(labels), labels, nil
+}
+
+// lossBatch is a stretch of a file with the summed loss of each row.
+type lossBatch struct {
+	seqs []sequence // by row; a row without room for a response has no outputs
+	loss []float64  // by row
+}
+
+func (e *examples) batch(first, end int) (*lossBatch, error) {
+	b := &lossBatch{loss: make([]float64, end-first)}
+	for i := first; i < end; i++ {
+		s, _, err := e.sequence(i)
+		if err != nil {
+			return nil, err
+		}
+		s.ordinal = i - first
+		b.seqs = append(b.seqs, s)
+	}
+	return b, nil
+}
+
+// eachLoss computes the losses of a batch. row, when not nil, gets the
+// probabilities of a classification row, less one at the label.
+func (p *pool) eachLoss(ctx context.Context, b *lossBatch, row func(i int, loss float64, row []float32)) error {
+	var usable []sequence
+	for _, s := range b.seqs {
+		if s.outputs() > 0 && s.inputs() > 0 {
+			usable = append(usable, s)
+		}
+	}
+	units := group(nil, usable)
+	p.run(len(units), func(w *worker, i int) {
+		if ctx.Err() != nil {
+			return
+		}
+		u := &units[i]
+		y := w.forward(u, false, dropout{}, nil)
+		w.losses(u, i, y, tensor.Matrix{}, 1, nil, func(seq int, loss float64, r []float32) {
+			n := u.seqs[seq].ordinal
+			b.loss[n] = loss
+			if row != nil {
+				row(n, loss, r)
+			}
+		})
+	})
+	return ctx.Err()
+}
+
+// predictor is a trained model, merged and ready to answer.
+type predictor struct {
+	model *Model
+	tok   *bpe.Tokenizer
+	cfg   *config.Config
+	pool  *pool
+}
+
+func openPredictor(job engine.PredictJob) (*predictor, error) {
+	b, err := openBase(job.RunDir, job.Config.Seed)
+	if err != nil {
+		return nil, &fault.EvalError{Detail: fault.Detail{Op: "load trained model", Path: job.RunDir, Err: err}}
+	}
+	b.keepScore()
+	p := &predictor{cfg: job.Config}
+	fail := func(err error) (*predictor, error) { return nil, firstError(err, b.src.close()) }
+	dir := filepath.Join(job.RunDir, tokenizerDir)
+	if !exists(dir) {
+		dir = b.tokenizerDir
+	}
+	if p.tok, err = bpe.Load(dir); err != nil {
+		return fail(err)
+	}
+	if IsBuiltin(job.Config.BaseModel) {
+		b.arch.VocabSize = p.tok.VocabSize()
+	}
+	if (job.Test.Task() == dataset.Classification) != (len(b.arch.Labels) > 0) {
+		return fail(&fault.EvalError{Detail: fault.Detail{Op: "evaluate", Path: job.RunDir,
+			Reason: fmt.Sprintf("the run was not trained for task %s", job.Test.Task())}})
+	}
+	if p.model, err = newModel(b.arch, b.src, nil, false); err != nil {
+		return fail(err)
+	}
+	p.model.prepare(min(b.arch.MaxPositions, job.Config.Training.MaxSeqLength+job.Config.Eval.GenerationMaxNewTokens))
+	if p.pool, err = newPool(p.model); err != nil {
+		return fail(err)
+	}
+	return p, nil
+}
+
+func (p *predictor) close() error {
+	p.pool.close()
+	return p.model.close()
+}
+
+// Predict implements engine.Trainer.
+func (Engine) Predict(ctx context.Context, job engine.PredictJob, each func(runs.Prediction) error) (err error) {
+	p, err := openPredictor(job)
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, p.close()) }()
+	e := &examples{file: job.Test, tok: p.tok, maxLen: p.cfg.Training.MaxSeqLength, labels: labelIndex(p.model.Arch.Labels)}
+	if err := e.checkLabels(); err != nil {
+		return err
+	}
+	// A stretch is large enough to keep every worker busy.
+	stretch := max(lossRows, len(p.pool.workers)*job.BatchSize)
+	for first := 0; first < job.Test.Len(); first += stretch {
+		end := min(first+stretch, job.Test.Len())
+		preds, err := p.stretch(ctx, e, first, end, max(1, job.BatchSize))
+		if err != nil {
+			return err
+		}
+		for _, pr := range preds {
+			if err := each(pr); err != nil {
+				return err
+			}
+		}
+		if job.Progress != nil {
+			job.Progress(end, job.Test.Len())
+		}
+	}
+	return nil
+}
+
+// stretch answers the rows first..end-1.
+func (p *predictor) stretch(ctx context.Context, e *examples, first, end, batchSize int) ([]runs.Prediction, error) {
+	batch, err := e.batch(first, end)
+	if err != nil {
+		return nil, err
+	}
+	preds := make([]runs.Prediction, end-first)
+	for i := range preds {
+		row, err := e.file.Row(first + i)
+		if err != nil {
+			return nil, err
+		}
+		preds[i] = runs.Prediction{Index: first + i, ID: row.ID, Input: runs.ShortInput(row.Source()),
+			InputHash: runs.InputHash(row.Source()), Tags: row.Tags, Reference: row.Output}
+		if e.file.Task() == dataset.Classification {
+			preds[i].Reference = row.Label
+		}
+	}
+	labels := p.model.Arch.Labels
+	err = p.pool.eachLoss(ctx, batch, func(i int, loss float64, row []float32) {
+		if len(labels) > 0 {
+			classify(&preds[i], labels, row, batch.seqs[i].label)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range preds {
+		if n := batch.seqs[i].outputs(); n > 0 {
+			mean := batch.loss[i] / float64(n)
+			preds[i].Loss, preds[i].LossTokens = &mean, n
+		}
+	}
+	if len(labels) > 0 {
+		return preds, nil
+	}
+	return preds, p.answer(ctx, e, preds, batchSize)
+}
+
+// classify fills in the predicted label; row holds the probabilities less one
+// at the true label.
+func classify(p *runs.Prediction, labels []string, row []float32, label int) {
+	row[label]++
+	best := 0
+	for i, v := range row {
+		if v > row[best] {
+			best = i
+		}
+	}
+	truth, predicted, correct := float64(row[label]), float64(row[best]), best == label
+	p.Prediction, p.Confidence, p.PredictedConfidence, p.Correct = labels[best], &truth, &predicted, &correct
+}
+
+// answer generates the response of each row.
+func (p *predictor) answer(ctx context.Context, e *examples, preds []runs.Prediction, batchSize int) error {
+	gen := generation{maxNew: p.cfg.Eval.GenerationMaxNewTokens, beams: p.cfg.Eval.GenerationNumBeams, eos: p.tok.EOS()}
+	room := p.model.rope.Positions - gen.maxNew
+	if room < 1 {
+		return &fault.ConfigError{Detail: fault.Detail{Op: "generate",
+			Reason: fmt.Sprintf("eval.generation_max_new_tokens is %d, the model has %d positions", gen.maxNew, p.model.rope.Positions),
+			Hint:   "lower it, to leave room for the prompt"}}
+	}
+	prompts := make([][]int32, len(preds))
+	for i := range preds {
+		row, err := e.file.Row(preds[i].Index)
+		if err != nil {
+			return err
+		}
+		ids := p.tok.Encode(nil, row.Prompt())
+		// A prompt that is too long keeps its end, where the response starts.
+		prompts[i] = ids[max(0, len(ids)-room):]
+	}
+	n := (len(prompts) + batchSize - 1) / batchSize
+	answers := make([][]int32, len(prompts))
+	p.pool.run(n, func(w *worker, b int) {
+		from, to := b*batchSize, min((b+1)*batchSize, len(prompts))
+		w.generate(ctx, gen, prompts[from:to], answers[from:to])
+	})
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for i := range preds {
+		text := p.tok.Decode(answers[i])
+		f1, exact := metrics.TokenF1(text, preds[i].Reference), metrics.ExactMatch(text, preds[i].Reference)
+		preds[i].Prediction, preds[i].F1, preds[i].ExactMatch = text, &f1, &exact
+	}
+	return nil
+}

@@ -1,0 +1,379 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/verifily/verifily-tui/core/engine"
+	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/tensor"
+)
+
+// Engine trains and runs Llama-style models on the CPU.
+type Engine struct{}
+
+// Name implements engine.Trainer.
+func (Engine) Name() string { return "native" }
+
+// training is one run under way.
+type training struct {
+	*setup
+	pool     *pool
+	optim    *optimizer
+	schedule schedule
+	state    progress
+	emit     func(engine.Event)
+
+	perStep       int // training rows of an optimiser step
+	stepsPerEpoch int
+	epoch         int // whose order perm holds, -1 for none
+	perm          []int32
+	seqs          []sequence
+	units         []unit
+	losses        []float64 // by unit
+	turn          *turnstile
+	slots         embedSlots
+	checkpoint    string // the last one written, relative to the run
+	resumedAt     time.Time
+}
+
+func newTraining(s *setup, emit func(engine.Event)) (*training, error) {
+	s.model.prepare(s.cfg.Training.MaxSeqLength)
+	p, err := newPool(s.model)
+	if err != nil {
+		return nil, err
+	}
+	t := &training{setup: s, pool: p, emit: emit, epoch: -1}
+	c := s.cfg.Training
+	t.perStep = c.BatchSize * c.GradientAccumulationSteps
+	t.stepsPerEpoch = (s.job.Data.Train.Len() + t.perStep - 1) / t.perStep
+	t.schedule = newSchedule(c, t.stepsPerEpoch*c.NumEpochs)
+	t.optim = &optimizer{m: s.model, weightDecay: c.WeightDecay, maxNorm: c.MaxGradNorm}
+	t.turn = newTurnstile(2 + len(s.model.Blocks))
+	t.state = progress{MaxSteps: t.schedule.total, Seed: s.cfg.Seed, ConfigHash: s.cfg.Hash(), DataHash: s.job.Data.DataHash}
+	return t, nil
+}
+
+// Train implements engine.Trainer.
+func (Engine) Train(ctx context.Context, job engine.Job, emit func(engine.Event)) (res *engine.Result, err error) {
+	defer func() { emit(engine.FinishedEvent{Result: res, Err: err}) }()
+	s, err := newSetup(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = firstError(err, s.model.close()) }()
+	t, err := newTraining(s, emit)
+	if err != nil {
+		return nil, err
+	}
+	defer t.pool.close()
+	if job.Resume != "" {
+		if err := t.loadCheckpoint(job.Resume); err != nil {
+			return nil, err
+		}
+		t.checkpoint = checkpointsDir + "/" + filepath.Base(job.Resume)
+		t.say("resumed at step %d of %d", t.state.Step, t.schedule.total)
+	} else if err := s.saveTokenizer(); err != nil {
+		return nil, t.failed(err)
+	}
+	t.announce()
+	return t.run(ctx)
+}
+
+func (t *training) say(format string, args ...any) {
+	t.emit(engine.LogEvent{Message: fmt.Sprintf(format, args...)})
+}
+
+func (t *training) announce() {
+	trained, frozen := t.model.counts()
+	t.say("%s: %d parameters trained, %d frozen, vocabulary %d, %s kernels, %d workers",
+		t.cfg.BaseModel, trained, frozen, t.model.Arch.VocabSize, t.pool.workers[0].k.ISA(), len(t.pool.workers))
+}
+
+// run trains to the end, to the interruption or to the first failure.
+func (t *training) run(ctx context.Context) (*engine.Result, error) {
+	t.resumedAt = time.Now()
+	for {
+		err := t.afterStep(ctx)
+		if err == nil && t.state.Step == t.schedule.total {
+			break
+		}
+		if err == nil {
+			err = t.job.Control.Wait(ctx)
+		}
+		if err == nil {
+			err = t.step(ctx)
+		}
+		switch {
+		case err == nil:
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			return t.interrupted()
+		default:
+			return t.result(), err
+		}
+	}
+	dir, weights, err := t.saveArtifact()
+	res := t.result()
+	res.ArtifactPath, res.WeightsFile = dir, weights
+	if err != nil {
+		return res, t.failed(err)
+	}
+	return res, nil
+}
+
+// interrupted saves the state as it was after the last whole step.
+func (t *training) interrupted() (*engine.Result, error) {
+	if t.state.Step > 0 {
+		if err := t.writeCheckpointNow(); err != nil {
+			return t.result(), err
+		}
+	}
+	return t.result(), fmt.Errorf("%w at step %d of %d", engine.ErrInterrupted, t.state.Step, t.schedule.total)
+}
+
+// failed wraps an error of the disk or the system.
+func (t *training) failed(err error) error {
+	var typed fault.TrainError
+	if errors.As(err, &typed) {
+		return err
+	}
+	return &fault.TrainingError{Detail: fault.Detail{Op: "train", Path: t.job.Dir, Err: err,
+		Hint: "check free space and permissions, then resume the run"}}
+}
+
+func (t *training) result() *engine.Result {
+	s := &t.state
+	return &engine.Result{
+		TotalSteps: s.Step, Epochs: s.Epoch, FinalTrainLoss: s.LastLoss, BestEvalLoss: s.BestEvalLoss,
+		BestEvalStep: s.BestEvalStep, FinalEvalLoss: s.EvalLoss, Samples: s.Samples, Tokens: s.Tokens,
+		Seconds: t.seconds(), Checkpoint: t.checkpoint, Device: "cpu",
+	}
+}
+
+// seconds is the training time so far, over all interruptions.
+func (t *training) seconds() float64 { return t.state.Seconds + time.Since(t.resumedAt).Seconds() }
+
+// due tells whether something that happens every n steps (0: every epoch) and
+// at the end happens after the current step.
+func (t *training) due(n int) bool {
+	if n == 0 {
+		n = t.stepsPerEpoch
+	}
+	return t.state.Step > 0 && (t.state.Step%n == 0 || t.state.Step == t.schedule.total)
+}
+
+// afterStep evaluates and saves where the current step asks for it.
+func (t *training) afterStep(ctx context.Context) error {
+	c := t.cfg.Training
+	if t.val != nil && t.cfg.Eval.Enabled && t.due(c.EvalSteps) && t.state.Evaluated < t.state.Step {
+		if err := t.evaluate(ctx); err != nil {
+			return err
+		}
+	}
+	asked := t.job.Control.TakeCheckpoint()
+	if t.due(c.SaveSteps) || (asked && t.state.Step > 0) {
+		return t.writeCheckpointNow()
+	}
+	return nil
+}
+
+func (t *training) writeCheckpointNow() error {
+	now := time.Now()
+	t.state.Seconds, t.resumedAt = t.state.Seconds+now.Sub(t.resumedAt).Seconds(), now
+	rel := checkpointsDir + "/" + checkpointName(t.state.Step)
+	if t.checkpoint == rel {
+		return nil
+	}
+	rel, err := t.saveCheckpoint()
+	if err != nil {
+		return t.failed(err)
+	}
+	t.checkpoint = rel
+	t.emit(engine.CheckpointEvent{Step: t.state.Step, Path: rel})
+	return nil
+}
+
+// step does one optimiser step. When ctx ends on the way, nothing has changed.
+func (t *training) step(ctx context.Context) error {
+	start := time.Now()
+	tokens, labels, err := t.nextBatch()
+	if err != nil {
+		return err
+	}
+	loss, err := t.gradients(ctx, labels)
+	if err != nil {
+		return err
+	}
+	norm := t.optim.gradNorm(t.pool)
+	if bad := nonFinite(loss, norm); bad != "" {
+		return t.diverged(bad, loss, norm)
+	}
+	lr := t.schedule.rate(t.state.Step)
+	t.optim.step(t.pool, t.state.Step+1, lr, norm)
+
+	s := &t.state
+	s.Step++
+	s.Samples += int64(len(t.seqs))
+	s.Tokens += tokens
+	s.Epoch = float64(s.Step) / float64(t.stepsPerEpoch)
+	s.LossSum += loss
+	s.LossSteps++
+	ev := engine.StepEvent{Step: s.Step, TotalSteps: t.schedule.total, Epoch: s.Epoch, Loss: loss, LearningRate: lr,
+		GradNorm: norm, Tokens: s.Tokens, TokensPerSecond: float64(tokens) / time.Since(start).Seconds()}
+	if t.due(t.cfg.Training.LoggingSteps) {
+		ev.Logged, ev.MeanLoss = true, s.LossSum/float64(s.LossSteps)
+		s.LastLoss, s.LossSum, s.LossSteps = ev.MeanLoss, 0, 0
+	}
+	t.emit(ev)
+	return nil
+}
+
+func nonFinite(loss, norm float64) string {
+	for _, v := range []struct {
+		name  string
+		value float64
+	}{{"loss", loss}, {"gradient norm", norm}} {
+		if math.IsNaN(v.value) || math.IsInf(v.value, 0) {
+			return fmt.Sprintf("%s is %v", v.name, v.value)
+		}
+	}
+	return ""
+}
+
+// diverged reports a loss that is not a number, with the way back.
+func (t *training) diverged(what string, loss, norm float64) error {
+	step := t.state.Step + 1
+	t.emit(engine.StepEvent{Step: step, TotalSteps: t.schedule.total, Epoch: float64(step) / float64(t.stepsPerEpoch),
+		Loss: loss, LearningRate: t.schedule.rate(t.state.Step), GradNorm: norm, Tokens: t.state.Tokens, Logged: true, MeanLoss: loss})
+	t.state.LastLoss = loss
+	hint := "lower training.learning_rate, or raise training.warmup_ratio"
+	if t.checkpoint != "" {
+		hint += "; the last good checkpoint is " + t.checkpoint
+	} else {
+		hint += "; there is no checkpoint yet"
+	}
+	return &fault.TrainingError{Detail: fault.Detail{Op: "train", Path: t.job.Dir,
+		Reason: fmt.Sprintf("%s at step %d", what, step), Hint: hint}}
+}
+
+// nextBatch tokenises the rows of the next step and groups them into units. It
+// returns the tokens computed and the rows or tokens that carry a loss.
+func (t *training) nextBatch() (tokens int64, labels int, err error) {
+	epoch := t.state.Step / t.stepsPerEpoch
+	if epoch != t.epoch {
+		t.perm = tensor.NewPhilox(t.cfg.Seed, streamShuffle, uint64(epoch)).Perm(t.train.file.Len())
+		t.epoch = epoch
+	}
+	first := t.state.Step % t.stepsPerEpoch * t.perStep
+	t.seqs = t.seqs[:0]
+	for i, row := range t.perm[first:min(first+t.perStep, len(t.perm))] {
+		s, _, err := t.train.sequence(int(row))
+		if err != nil {
+			return 0, 0, err
+		}
+		if s.outputs() <= 0 || s.inputs() <= 0 {
+			continue // no room was left for a response
+		}
+		s.ordinal = i
+		t.seqs = append(t.seqs, s)
+		tokens += int64(s.inputs())
+		labels += s.outputs()
+	}
+	t.units = group(t.units[:0], t.seqs)
+	return tokens, labels, nil
+}
+
+// gradients computes the gradient of the mean loss over the labels of the
+// units, and returns that loss.
+func (t *training) gradients(ctx context.Context, labels int) (float64, error) {
+	m := t.model
+	clear(m.flat.grad)
+	t.turn.reset()
+	if m.Embed.trainable() {
+		t.slots.assign(t.units, m.Arch.VocabSize, m.Arch.Hidden)
+	}
+	if len(t.losses) < len(t.units) {
+		t.losses = make([]float64, len(t.units))
+	}
+	scale := float32(1 / float64(max(labels, 1)))
+	drop := dropout{on: t.lora != nil && t.lora.dropout > 0, seed: t.cfg.Seed, step: uint64(t.state.Step)}
+	var stopped atomic.Bool
+	t.pool.run(len(t.units), func(w *worker, i int) {
+		if ctx.Err() != nil {
+			stopped.Store(true)
+			t.turn.skip(i)
+			return
+		}
+		t.losses[i] = w.trainUnit(&t.units[i], i, scale, drop, t.turn, &t.slots)
+	})
+	if stopped.Load() {
+		return 0, ctx.Err()
+	}
+	if m.Embed.trainable() {
+		t.slots.flush(t.pool.workers[0].k, m.Embed.Grad, m.Arch.Hidden)
+	}
+	var sum float64
+	for _, l := range t.losses[:len(t.units)] {
+		sum += l
+	}
+	return sum / float64(max(labels, 1)), nil
+}
+
+// trainUnit adds the gradients of a unit and returns its summed loss.
+func (w *worker) trainUnit(u *unit, index int, scale float32, drop dropout, turn *turnstile, slots *embedSlots) float64 {
+	if drop.on {
+		drop.rows = w.dropRows(u)
+	}
+	y := w.forward(u, true, drop, nil)
+	dy := w.a.mat(u.outputs, w.m.Arch.Hidden)
+	var sum float64
+	w.losses(u, index, y, dy, scale, turn, func(_ int, loss float64, _ []float32) { sum += loss })
+	w.backward(u, index, dy, turn, slots)
+	return sum
+}
+
+// dropRows numbers the rows of a step for dropout: each sequence has its own
+// range.
+func (w *worker) dropRows(u *unit) []uint64 {
+	w.rows = w.rows[:0]
+	for i := range u.seqs {
+		w.rows = append(w.rows, uint64(u.seqs[i].ordinal)<<32)
+	}
+	return w.rows
+}
+
+// evaluate computes the mean loss over the validation data.
+func (t *training) evaluate(ctx context.Context) error {
+	loss, _, err := meanLoss(ctx, t.pool, t.val)
+	if err != nil {
+		return err
+	}
+	s := &t.state
+	s.EvalLoss, s.Evaluated = &loss, s.Step
+	best := !math.IsNaN(loss) && (s.BestEvalLoss == nil || loss < *s.BestEvalLoss)
+	if best {
+		s.BestEvalLoss, s.BestEvalStep = &loss, s.Step
+	}
+	t.emit(engine.EvalEvent{Step: s.Step, Epoch: s.Epoch, Loss: loss, Best: best})
+	return nil
+}
+
+// RemoveLeftovers deletes what an interrupted save left behind in a run.
+func RemoveLeftovers(runDir string) error {
+	left, err := filepath.Glob(filepath.Join(runDir, checkpointsDir, ".saving-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove unfinished checkpoint: %w", err)
+		}
+	}
+	return nil
+}
