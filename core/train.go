@@ -453,11 +453,13 @@ func (t *trainRun) giveUp(res *engine.Result, err error) error {
 	t.meta.Status = runs.StatusFailed
 	if interrupted {
 		t.meta.Status = runs.StatusInterrupted
-		i := &Interrupted{RunDir: t.w.Dir(), Err: err}
+		if !errors.Is(err, engine.ErrInterrupted) {
+			err = fmt.Errorf("%w: %w", engine.ErrInterrupted, err)
+		}
+		i := &Interrupted{RunDir: t.w.Dir(), Total: t.totalSteps(), Err: err}
 		if res != nil {
 			i.Step = res.TotalSteps
 		}
-		i.Total = t.totalSteps()
 		err = i
 	} else {
 		t.meta.Error = err.Error()

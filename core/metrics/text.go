@@ -1,0 +1,78 @@
+package metrics
+
+import (
+	"math"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
+)
+
+// Normalize lower-cases a text, makes every stretch of white space one space
+// and cuts it off both ends. White space is what Unicode calls so and the
+// four separators U+001C to U+001F.
+func Normalize(s string) string { return strings.Join(words(s), " ") }
+
+// words lists the words of a text, lower-cased.
+func words(s string) []string { return strings.FieldsFunc(lower(s), isSpace) }
+
+func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
+
+// lower applies the full Unicode mapping. Only two letters need more than the
+// mapping rune by rune: a dotted capital I becomes two runes, and a sigma
+// depends on its place in the word.
+func lower(s string) string {
+	if strings.ContainsAny(s, "İΣ") {
+		return cases.Lower(language.Und).String(s)
+	}
+	return strings.ToLower(s)
+}
+
+// ExactMatch is 1 when the two texts are equal once normalised, else 0.
+func ExactMatch(prediction, reference string) float64 {
+	if prediction == reference || Normalize(prediction) == Normalize(reference) {
+		return 1
+	}
+	return 0
+}
+
+// TokenF1 is the harmonic mean of precision and recall of the normalised
+// words, counted as often as they occur and whatever their order; 1 when
+// neither text has a word, 0 when only one has.
+func TokenF1(prediction, reference string) float64 {
+	p, r := words(prediction), words(reference)
+	if len(p) == 0 && len(r) == 0 {
+		return 1
+	}
+	return fMeasure(overlap(p, r), len(p), len(r))
+}
+
+// overlap counts the words that two lists share, with repetition.
+func overlap(a, b []string) int {
+	left := make(map[string]int, len(b))
+	for _, w := range b {
+		left[w]++
+	}
+	shared := 0
+	for _, w := range a {
+		if left[w] > 0 {
+			left[w]--
+			shared++
+		}
+	}
+	return shared
+}
+
+// fMeasure is 2PR/(P+R) of shared words among predicted and expected ones.
+func fMeasure(shared, predicted, expected int) float64 {
+	if shared == 0 {
+		return 0
+	}
+	precision := float64(shared) / float64(predicted)
+	recall := float64(shared) / float64(expected)
+	return 2 * precision * recall / (precision + recall)
+}
+
+// Perplexity is e to the power of a mean loss in natural log.
+func Perplexity(loss float64) float64 { return math.Exp(loss) }

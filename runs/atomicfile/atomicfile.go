@@ -1,0 +1,122 @@
+// Package atomicfile writes files that are whole or absent.
+//
+// Content goes to a hidden temporary file in the folder of the target, is
+// flushed to disk, and then renamed over the target; the folder is flushed
+// last. A reader sees the old content or the new one, never a part, and so
+// does a program that starts after a power failure. When anything fails, the
+// target keeps its old content and the temporary file is removed; only a
+// killed process can leave one behind, under a name that starts with a dot.
+//
+// A target that is a symbolic link is replaced by a regular file.
+package atomicfile
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+)
+
+// Write replaces the file at path with what the callback writes. The bits of
+// perm that the process's umask masks are left out. The error names path and
+// wraps the cause.
+func Write(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	f, err := Create(path, perm)
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	if err := write(f); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return f.Commit()
+}
+
+// WriteBytes replaces the file at path with data.
+func WriteBytes(path string, perm fs.FileMode, data []byte) error {
+	return Write(path, perm, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// File is a file in the making: invisible under its name until Commit.
+// It is not safe for concurrent use.
+type File struct {
+	path    string
+	pending *renameio.PendingFile
+	buf     *bufio.Writer
+	done    bool
+}
+
+// Create starts a file that Commit will put at path. Every File must be ended
+// with Commit or Abort; Abort after Commit does nothing, so it can be deferred.
+func Create(path string, perm fs.FileMode) (*File, error) {
+	pending, err := renameio.NewPendingFile(path,
+		renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(perm))
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", path, err)
+	}
+	// 256 KiB a write call: streams of small records then cost few calls.
+	return &File{path: path, pending: pending, buf: bufio.NewWriterSize(pending, 256<<10)}, nil
+}
+
+// Write adds p to the file.
+func (f *File) Write(p []byte) (int, error) { return f.buf.Write(p) }
+
+// Path returns where Commit will put the file.
+func (f *File) Path() string { return f.path }
+
+// Commit flushes the content and puts it in place. On error nothing has
+// changed at the target, except when only the last step, the flush of the
+// folder, failed: then the content is in place but may not survive a power
+// failure.
+func (f *File) Commit() error {
+	if f.done {
+		return fmt.Errorf("write %s: %w", f.path, fs.ErrClosed)
+	}
+	if err := f.buf.Flush(); err != nil {
+		f.Abort()
+		return fmt.Errorf("write %s: %w", f.path, err)
+	}
+	if err := f.pending.CloseAtomicallyReplace(); err != nil {
+		f.Abort()
+		return fmt.Errorf("write %s: %w", f.path, err)
+	}
+	f.done = true
+	return SyncDir(filepath.Dir(f.path))
+}
+
+// Abort throws the content away.
+func (f *File) Abort() {
+	if !f.done {
+		f.done = true
+		// What failed before is what the caller needs to hear of; a temporary
+		// file that cannot be removed is hidden and harmless.
+		_ = f.pending.Cleanup()
+	}
+}
+
+// SyncDir flushes a folder, so that the names created, renamed and removed in
+// it survive a power failure. File systems that cannot flush a folder are
+// taken as they are.
+func SyncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("flush folder %s: %w", path, err)
+	}
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil
+	}
+	if err := errors.Join(err, d.Close()); err != nil {
+		return fmt.Errorf("flush folder %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package atomicfile_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/runs/atomicfile"
+)
+
+// only asserts that the folder holds exactly the named files.
+func only(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	got := []string{}
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	assert.Equal(t, append([]string{}, names...), got)
+}
+
+func content(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(data)
+}
+
+func TestWriteReplaces(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f.json")
+	require.NoError(t, atomicfile.WriteBytes(path, 0o640, []byte("one")))
+	require.NoError(t, atomicfile.WriteBytes(path, 0o640, []byte("two")))
+	assert.Equal(t, "two", content(t, path))
+	only(t, dir, "f.json")
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Zero(t, info.Mode().Perm()&^0o640, "mode %v", info.Mode())
+}
+
+func TestFailedWriteLeavesTheOldContent(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	require.NoError(t, atomicfile.WriteBytes(path, 0o644, []byte("old")))
+	broken := errors.New("source broke")
+	err := atomicfile.Write(path, 0o644, func(w io.Writer) error {
+		_, err := w.Write(bytes.Repeat([]byte("x"), 1<<20))
+		require.NoError(t, err)
+		return broken
+	})
+	require.ErrorIs(t, err, broken)
+	require.ErrorContains(t, err, path)
+	assert.Equal(t, "old", content(t, path))
+	only(t, dir, "f")
+}
+
+func TestReadersSeeNothingBeforeCommit(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	f, err := atomicfile.Create(path, 0o644)
+	require.NoError(t, err)
+	_, err = f.Write([]byte("whole"))
+	require.NoError(t, err)
+	assert.NoFileExists(t, path)
+	assert.Equal(t, path, f.Path())
+	require.NoError(t, f.Commit())
+	f.Abort()
+	assert.Equal(t, "whole", content(t, path))
+	require.ErrorIs(t, f.Commit(), os.ErrClosed)
+
+	f, err = atomicfile.Create(filepath.Join(dir, "g"), 0o644)
+	require.NoError(t, err)
+	f.Abort()
+	f.Abort()
+	only(t, dir, "f")
+}
+
+func TestFolderThatCannotHoldFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	require.NoError(t, atomicfile.WriteBytes(file, 0o644, nil))
+	target := filepath.Join(file, "f")
+	err := atomicfile.WriteBytes(target, 0o644, []byte("x"))
+	require.ErrorIs(t, err, syscall.ENOTDIR)
+	require.ErrorContains(t, err, target)
+	require.ErrorIs(t, atomicfile.SyncDir(filepath.Join(dir, "none")), os.ErrNotExist)
+}
+
+func TestTargetThatIsAFolder(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "d")
+	require.NoError(t, os.Mkdir(target, 0o755))
+	require.Error(t, atomicfile.WriteBytes(target, 0o644, []byte("x")))
+	only(t, dir, "d")
+}
+
+// A limit on the size of files stands in for a full disk: the kernel refuses
+// the bytes beyond it in the same call.
+func TestNoRoomForTheContent(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	require.NoError(t, atomicfile.WriteBytes(path, 0o644, []byte("old")))
+
+	signal.Ignore(syscall.SIGXFSZ)
+	defer signal.Reset(syscall.SIGXFSZ)
+	var limit syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit))
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 4096, Max: limit.Max}))
+	err := atomicfile.WriteBytes(path, 0o644, make([]byte, 8192))
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
+
+	require.ErrorIs(t, err, syscall.EFBIG)
+	require.ErrorContains(t, err, path)
+	assert.Equal(t, "old", content(t, path))
+	only(t, dir, "f")
+}

@@ -1,0 +1,439 @@
+package runs
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/verifily/verifily-tui/runs/atomicfile"
+	"github.com/verifily/verifily-tui/runs/canonical"
+)
+
+// Names of the files of a run, relative to its folder.
+const (
+	metaFile        = "run_meta.json"
+	configFile      = "config.yaml"
+	manifestFile    = "manifest.json"
+	environmentFile = "environment.json"
+	logFile         = "train_log.jsonl"
+	summaryFile     = "train_summary.json"
+	hashesFile      = "hashes.json"
+	adapterFile     = "adapter/adapter_model.safetensors"
+	evalDir         = "eval"
+	resultsFile     = "eval_results.json"
+	hardFile        = "hard_examples.jsonl"
+	predictionsFile = "predictions.jsonl"
+	confusionFile   = "confusion_matrix.json"
+)
+
+const (
+	filePerm = 0o644
+	dirPerm  = 0o755
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrNotRun: the folder holds no run.
+	ErrNotRun = errors.New("not a run folder")
+	// ErrCompleted: the run is completed and cannot be written any more.
+	ErrCompleted = errors.New("the run is completed")
+	// ErrIncomplete: files that a completed run must have are missing.
+	ErrIncomplete = errors.New("files are missing")
+	// ErrClosed: the writer was closed.
+	ErrClosed = errors.New("the run is closed")
+)
+
+// CreateOptions says what a new run starts with.
+type CreateOptions struct {
+	// Meta is the first run_meta.json. RunID is set by Create, StartedAt and
+	// Status (running) where they are empty.
+	Meta Meta
+	// Now tells the time; nil means time.Now.
+	Now func() time.Time
+}
+
+// Writer writes one run. It holds the run's lock until Close or Finish. Its
+// methods may be called from several goroutines.
+type Writer struct {
+	dir  string
+	now  func() time.Time
+	lock *flock.Flock
+	beat *heartbeat
+
+	opened  time.Time
+	earlier float64 // seconds of the stretches before Reopen
+
+	mu     sync.Mutex
+	meta   Meta
+	log    *os.File
+	size   int64 // of the log, whole lines only
+	closed bool
+}
+
+// Create makes a new run folder in root, which is made if need be, named
+// run_YYYYMMDD_HHMMSS_ and six random hex digits (UTC), and writes
+// run_meta.json. On error nothing is left behind.
+func Create(root string, opt CreateOptions) (*Writer, error) {
+	now := opt.Now
+	if now == nil {
+		now = time.Now
+	}
+	started := now().UTC()
+	dir, err := makeRunDir(root, started)
+	if err != nil {
+		return nil, fmt.Errorf("create run: %w", err)
+	}
+	m := opt.Meta
+	m.RunID = filepath.Base(dir)
+	if m.StartedAt == "" {
+		m.StartedAt = FormatTime(started)
+	}
+	if m.Status == "" {
+		m.Status = StatusRunning
+	}
+	w, err := openWriter(dir, now, m)
+	if err != nil {
+		_ = os.RemoveAll(dir) // made just now, by us
+		return nil, fmt.Errorf("create run: %w", err)
+	}
+	return w, nil
+}
+
+// makeRunDir tries new random ends of the name until one is free.
+func makeRunDir(root string, at time.Time) (string, error) {
+	if err := os.MkdirAll(root, dirPerm); err != nil {
+		return "", err
+	}
+	for range 100 {
+		var random [3]byte
+		if _, err := rand.Read(random[:]); err != nil {
+			return "", err
+		}
+		dir := filepath.Join(root, "run_"+at.Format("20060102_150405")+"_"+hex.EncodeToString(random[:]))
+		err := os.Mkdir(dir, dirPerm)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		return dir, atomicfile.SyncDir(root)
+	}
+	return "", fmt.Errorf("no free run name in %s", root)
+}
+
+// Reopen takes up a run that stopped before it was completed, to resume it: it
+// takes the lock, removes what a crash left behind (temporary files, a last
+// log line without its end, hashes of a completion that did not happen), and
+// marks the run as running. The errors include ErrNotRun, ErrCompleted and
+// ErrLocked.
+func Reopen(dir string) (*Writer, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("reopen run: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, metaFile)); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("reopen run %s: %w: it has no %s", dir, ErrNotRun, metaFile)
+	}
+	lock, err := lockRun(dir)
+	if err != nil {
+		return nil, fmt.Errorf("reopen run: %w", err)
+	}
+	w, err := reopen(dir, lock)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reopen run %s: %w", dir, err), lock.Unlock())
+	}
+	return w, nil
+}
+
+func reopen(dir string, lock *flock.Flock) (*Writer, error) {
+	r, err := readRecord(filepath.Join(dir, metaFile))
+	if err != nil {
+		return nil, err
+	}
+	m := metaOf(r)
+	if m.Status == StatusCompleted {
+		return nil, ErrCompleted
+	}
+	if err := clean(dir); err != nil {
+		return nil, err
+	}
+	m.RunID = filepath.Base(dir)
+	m.Status, m.CompletedAt, m.Error = StatusRunning, "", ""
+	w := &Writer{dir: dir, now: time.Now, lock: lock, earlier: m.DurationSeconds}
+	return w, w.start(m)
+}
+
+// leftover matches the temporary files of package atomicfile.
+var leftover = regexp.MustCompile(`^\..+\.[a-z]+[0-9]+$`)
+
+// clean removes what a crashed writer left behind.
+func clean(dir string) error {
+	for _, sub := range []string{"", evalDir} {
+		entries, err := os.ReadDir(filepath.Join(dir, sub))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		for _, e := range entries {
+			if leftover.MatchString(e.Name()) {
+				if err := os.Remove(filepath.Join(dir, sub, e.Name())); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, hashesFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func openWriter(dir string, now func() time.Time, m Meta) (*Writer, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockRun(dir)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{dir: dir, now: now, lock: lock}
+	if err := w.start(m); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return w, nil
+}
+
+// start starts the heartbeat, writes the meta data and opens the log.
+func (w *Writer) start(m Meta) error {
+	w.opened = w.now()
+	// The heartbeat comes first: a reader that sees "running" then also sees
+	// a living writer.
+	w.beat = startHeartbeat(w.dir, w.now)
+	err := w.WriteMeta(m)
+	if err == nil {
+		err = w.openLog()
+	}
+	if err != nil {
+		w.beat.stop()
+	}
+	return err
+}
+
+// Dir returns the absolute path of the run folder.
+func (w *Writer) Dir() string { return w.dir }
+
+// ID returns the run id, which is the name of the folder.
+func (w *Writer) ID() string { return filepath.Base(w.dir) }
+
+// Meta returns run_meta.json as last written.
+func (w *Writer) Meta() Meta {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.meta
+}
+
+// WriteMeta replaces run_meta.json. The run id stays; StatusCompleted is left
+// to Finish.
+func (w *Writer) WriteMeta(m Meta) error {
+	if m.Status == StatusCompleted {
+		return fmt.Errorf("write %s: only Finish completes a run", w.path(metaFile))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return ErrClosed
+	}
+	m.RunID = w.ID()
+	data, err := m.encode()
+	if err != nil {
+		return fmt.Errorf("write %s: %w", w.path(metaFile), err)
+	}
+	if err := atomicfile.WriteBytes(w.path(metaFile), filePerm, data); err != nil {
+		return err
+	}
+	w.meta = m
+	return nil
+}
+
+// encode returns the content of run_meta.json.
+func (m Meta) encode() ([]byte, error) {
+	bad := nonFiniteOf(m.Metrics)
+	for name, value := range m.NonFinite {
+		if _, known := m.Metrics[name]; !known {
+			bad[name] = value
+		}
+	}
+	m.NonFinite = bad
+	if m.Metrics == nil {
+		m.Metrics = map[string]float64{}
+	}
+	return canonical.Indent(m)
+}
+
+// WriteConfig writes config.yaml: the full configuration as used.
+func (w *Writer) WriteConfig(yaml []byte) error { return w.write(configFile, yaml) }
+
+// WriteManifest writes manifest.json: the DatasetVersion used.
+func (w *Writer) WriteManifest(manifest []byte) error { return w.write(manifestFile, manifest) }
+
+// WriteEnvironment writes environment.json.
+func (w *Writer) WriteEnvironment(e Environment) error {
+	return w.writeJSON(environmentFile, e.filled())
+}
+
+// WriteSummary writes train_summary.json.
+func (w *Writer) WriteSummary(s Summary) error {
+	s.NonFinite = NonFinite{}
+	s.NonFinite.add("final_train_loss", s.FinalTrainLoss)
+	s.NonFinite.add("best_eval_loss", s.BestEvalLoss)
+	return w.writeJSON(summaryFile, s)
+}
+
+func (w *Writer) path(name string) string { return filepath.Join(w.dir, filepath.FromSlash(name)) }
+
+func (w *Writer) writeJSON(name string, v any) error {
+	data, err := canonical.Indent(v)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", w.path(name), err)
+	}
+	return w.write(name, data)
+}
+
+func (w *Writer) write(name string, data []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return ErrClosed
+	}
+	return atomicfile.WriteBytes(w.path(name), filePerm, data)
+}
+
+// openLog opens train_log.jsonl for appending and cuts off a torn last line.
+func (w *Writer) openLog() error {
+	f, err := os.OpenFile(w.path(logFile), os.O_RDWR|os.O_CREATE|os.O_APPEND, filePerm)
+	if err != nil {
+		return err
+	}
+	size, err := wholeLines(f)
+	if err == nil {
+		err = f.Truncate(size)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("open %s: %w", w.path(logFile), pathCause(err)), f.Close())
+	}
+	w.log, w.size = f, size
+	return nil
+}
+
+// wholeLines returns the offset after the last newline.
+func wholeLines(f *os.File) (int64, error) {
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	block := make([]byte, 64<<10)
+	for end > 0 {
+		start := max(0, end-int64(len(block)))
+		n, err := f.ReadAt(block[:end-start], start)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(block[:n], '\n'); i >= 0 {
+			return start + int64(i) + 1, nil
+		}
+		end = start
+	}
+	return 0, nil
+}
+
+// AppendLog adds a line to train_log.jsonl in one write call. A line that did
+// not fit is taken back, so that what stands in the log is whole. An empty
+// timestamp becomes now.
+func (w *Writer) AppendLog(line LogLine) error {
+	if line.Timestamp == "" {
+		line.Timestamp = FormatTime(w.now())
+	}
+	data, err := line.encode()
+	if err != nil {
+		return fmt.Errorf("write %s: %w", w.path(logFile), err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return ErrClosed
+	}
+	n, err := w.log.Write(data)
+	if err != nil {
+		if n > 0 {
+			err = errors.Join(err, w.log.Truncate(w.size))
+		}
+		return fmt.Errorf("write %s: %w", w.path(logFile), pathCause(err))
+	}
+	w.size += int64(len(data))
+	return nil
+}
+
+// SyncLog flushes the log to disk. A checkpoint that is to be resumed from
+// calls it first: the log then reaches at least as far as the checkpoint.
+func (w *Writer) SyncLog() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return ErrClosed
+	}
+	if err := w.log.Sync(); err != nil {
+		return fmt.Errorf("flush %s: %w", w.path(logFile), pathCause(err))
+	}
+	return nil
+}
+
+// TruncateLogAfter cuts the log off before its first line with a step greater
+// than step, so that a resumed run does not report a step twice.
+func (w *Writer) TruncateLogAfter(step int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return ErrClosed
+	}
+	size, err := endOfStep(w.log, step)
+	if err == nil {
+		err = w.log.Truncate(size)
+	}
+	if err == nil {
+		err = w.log.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("cut back %s: %w", w.path(logFile), pathCause(err))
+	}
+	w.size = size
+	return nil
+}
+
+// Close stops the heartbeat and gives up the lock, leaving the status as it
+// is: a run closed while running reads as interrupted. Close after Close or
+// Finish does nothing.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.close()
+}
+
+func (w *Writer) close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	w.beat.stop()
+	return errors.Join(w.log.Close(), w.lock.Unlock())
+}
