@@ -345,3 +345,21 @@ func TestEvaluate(t *testing.T) {
 	assert.Equal(t, 7, res.NumExamples)
 	checkHashes(t, run) // a later evaluation keeps hashes.json true
 }
+
+// TestMergedModel: with save_adapter_only off, model/ holds the base with the
+// adapter merged, and answers as the adapter run does.
+func TestMergedModel(t *testing.T) {
+	for _, task := range []string{"sft", "classification"} {
+		t.Run(task, func(t *testing.T) {
+			off := config.Override{Key: "output.save_adapter_only", Value: false}
+			run := mustTrain(t, core.TrainOptions{Config: smallConfig(t, task, true, off)})
+			with, err := run.EvalResults() // predicted before a reader could prefer model/ to adapter/
+			require.NoError(t, err)
+			require.FileExists(t, filepath.Join(run.Dir(), "model/model.safetensors"))
+			require.NoError(t, os.RemoveAll(filepath.Join(run.Dir(), "adapter")))
+			res, err := core.Evaluate(context.Background(), core.EvaluateOptions{RunPath: run.Dir(), OutputDir: t.TempDir()})
+			require.NoError(t, err)
+			assert.Equal(t, with.Overall, res.Overall)
+		})
+	}
+}

@@ -67,9 +67,6 @@ func (l lengths) check(e *examples) error {
 
 func (l lengths) warnings() []string {
 	var out []string
-	if l.sampled {
-		out = append(out, "token counts are estimated from a sample of the rows")
-	}
 	if l.truncated > 0 {
 		out = append(out, fmt.Sprintf("%d rows are longer than training.max_seq_length and lose their end", l.truncated))
 	}
@@ -110,6 +107,9 @@ func (Engine) Plan(ctx context.Context, job engine.Job) (plan *engine.Plan, err 
 		StepsPerEpoch: t.stepsPerEpoch, TotalSteps: t.schedule.total, WarmupSteps: t.schedule.warmup,
 		VocabSize: s.model.Arch.VocabSize, TrainableParams: trained, FrozenParams: frozen,
 		MemoryBytes: bytes, Seconds: seconds, Warnings: append(l.warnings(), s.warnings()...),
+	}
+	if l.sampled {
+		p.Warnings = append(p.Warnings, "token counts are estimated from a sample of the rows")
 	}
 	if s.val != nil {
 		p.ValRows = s.val.file.Len()

@@ -111,7 +111,7 @@ func openPredictor(job engine.PredictJob) (*predictor, error) {
 	if !exists(dir) {
 		dir = b.tokenizerDir
 	}
-	if p.tok, err = bpe.Load(dir); err != nil {
+	if p.tok, err = loadTokenizer(dir); err != nil {
 		return fail(err)
 	}
 	if IsBuiltin(job.Config.BaseModel) {

@@ -144,11 +144,11 @@ func (s *setup) tokenizer(ctx context.Context, b *base) (*bpe.Tokenizer, error) 
 	if s.job.Dir != "" {
 		dir := filepath.Join(s.job.Dir, tokenizerDir)
 		if exists(filepath.Join(dir, "tokenizer.json")) {
-			return bpe.Load(dir)
+			return loadTokenizer(dir)
 		}
 	}
 	if b.tokenizerDir != "" {
-		return bpe.Load(b.tokenizerDir)
+		return loadTokenizer(b.tokenizerDir)
 	}
 	opt := bpe.TrainOptions{VocabSize: s.cfg.Tokenizer.VocabSize}
 	if s.cfg.Tokenizer.Split != nil {
@@ -157,6 +157,14 @@ func (s *setup) tokenizer(ctx context.Context, b *base) (*bpe.Tokenizer, error) 
 	var failed error
 	tok, err := bpe.Train(ctx, trainTexts(ctx, s.job.Data.Train, &failed), opt)
 	return tok, firstError(failed, err)
+}
+
+func loadTokenizer(dir string) (*bpe.Tokenizer, error) {
+	tok, err := bpe.Load(dir)
+	if err != nil {
+		return nil, modelError(dir, err)
+	}
+	return tok, nil
 }
 
 // trainTexts yields what the model will read and write in training.
@@ -197,14 +205,34 @@ func (s *setup) saveTokenizer() error {
 }
 
 // saveArtifact writes what was trained: the adapter, or the whole model with
-// its tokenizer.
+// its tokenizer. With output.save_adapter_only off, the base with the adapter
+// merged into it goes to model/ too.
 func (s *setup) saveArtifact() (dir, weights string, err error) {
-	if s.lora != nil {
-		dir, weights = adapterDir, adapterDir+"/"+adapterWeightsName
-	} else {
-		dir, weights = modelDir, modelDir+"/"+modelWeightsName
+	if s.lora == nil {
+		return modelDir, modelDir + "/" + modelWeightsName, s.saveWeights(filepath.Join(s.job.Dir, modelDir))
 	}
-	return dir, weights, s.saveWeights(filepath.Join(s.job.Dir, dir))
+	err = s.saveWeights(filepath.Join(s.job.Dir, adapterDir))
+	if err == nil && !s.cfg.Output.SaveAdapterOnly {
+		err = s.saveMerged(filepath.Join(s.job.Dir, modelDir))
+	}
+	return adapterDir, adapterDir + "/" + adapterWeightsName, err
+}
+
+// saveMerged writes the model with its adapter merged, which needs no PEFT.
+func (s *setup) saveMerged(dir string) error {
+	b, err := openAdapterRun(s.job.Dir, s.cfg.Seed, 0)
+	if err != nil {
+		return err
+	}
+	b.keepScore()
+	m, err := newModel(b.arch, b.src, nil, false)
+	if err != nil {
+		return firstError(err, b.src.close())
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return firstError(fmt.Errorf("make folder for the merged model: %w", err), m.close())
+	}
+	return firstError(m.saveModel(dir), s.tok.Save(dir), m.close())
 }
 
 // saveWeights writes the trained weights into dir, which must not exist or be

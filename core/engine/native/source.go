@@ -1,6 +1,7 @@
 package native
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -62,14 +63,19 @@ func openModelFile(dir string, seed int64) (*fileSource, error) {
 	}
 	f, err := safetensors.Open(path)
 	if err != nil {
-		return nil, weightsError(path, err)
+		return nil, modelError(path, err)
 	}
 	return &fileSource{file: f, path: path, seed: seed}, nil
 }
 
-func weightsError(path string, err error) error {
-	return &fault.ConfigError{Detail: fault.Detail{Op: "load weights", Path: path, Err: err,
-		Hint: "the file is damaged or incomplete; copy or download it again"}}
+// modelError makes a broken file of the base model a ConfigError: base_model is
+// what the user has to change.
+func modelError(path string, err error) error {
+	var typed fault.TrainError
+	if errors.As(err, &typed) {
+		return &fault.ConfigError{Detail: *typed.Fault()}
+	}
+	return &fault.ConfigError{Detail: fault.Detail{Op: "load model", Path: path, Err: err}}
 }
 
 func (s *fileSource) tensor(name string, shape []int) ([]float32, error) {
@@ -83,11 +89,12 @@ func (s *fileSource) tensor(name string, shape []int) ([]float32, error) {
 	}
 	if !slices.Equal(info.Shape, shape) {
 		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "load weights", Path: s.path,
-			Reason: fmt.Sprintf("tensor %s has shape %v, config.json wants %v", name, info.Shape, shape)}}
+			Reason: fmt.Sprintf("tensor %s has shape %v, config.json wants %v", name, info.Shape, shape),
+			Hint:   "config.json beside it describes another model"}}
 	}
 	values, err := s.file.F32(name)
 	if err != nil {
-		return nil, weightsError(s.path, err)
+		return nil, modelError(s.path, err)
 	}
 	return values, nil
 }
@@ -117,7 +124,7 @@ func (s *mergedSource) tensor(name string, shape []int) ([]float32, error) {
 		return values, err
 	}
 	if len(infoA.Shape) != 2 || len(shape) != 2 {
-		return nil, weightsError(s.adapter.path, fmt.Errorf("%slora_A.weight has shape %v", prefix, infoA.Shape))
+		return nil, modelError(s.adapter.path, fmt.Errorf("%slora_A.weight has shape %v", prefix, infoA.Shape))
 	}
 	r := infoA.Shape[0]
 	a, err := s.adapter.tensor(prefix+"lora_A.weight", []int{r, shape[1]})
@@ -233,7 +240,7 @@ func openAdapterRun(run string, seed int64, depth int) (*base, error) {
 	file, err := safetensors.Open(path)
 	if err != nil {
 		b.src.close()
-		return nil, weightsError(path, err)
+		return nil, modelError(path, err)
 	}
 	kern, err := tensor.New()
 	if err != nil {

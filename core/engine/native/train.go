@@ -68,6 +68,16 @@ func (Engine) Train(ctx context.Context, job engine.Job, emit func(engine.Event)
 		return nil, err
 	}
 	defer func() { err = firstError(err, s.model.close()) }()
+	l, err := s.train.measure(ctx)
+	if err == nil {
+		err = l.check(s.train)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range append(l.warnings(), s.warnings()...) {
+		emit(engine.LogEvent{Warning: true, Message: w})
+	}
 	t, err := newTraining(s, emit)
 	if err != nil {
 		return nil, err
