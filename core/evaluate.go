@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -55,7 +56,11 @@ func Evaluate(ctx context.Context, opt EvaluateOptions) (*EvalResult, error) {
 	if err != nil {
 		return nil, evalError("read run", opt.RunPath, err, "")
 	}
-	cfg, err := config.Load(filepath.Join(run.Dir(), "config.yaml"), opt.overrides()...)
+	path := filepath.Join(run.Dir(), "config.yaml")
+	if _, err := os.Stat(path); err != nil {
+		return nil, evalError("read run", path, cause(err), "the run was not made by this program, or its config.yaml is gone")
+	}
+	cfg, err := config.Load(path, opt.overrides()...)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +69,7 @@ func Evaluate(ctx context.Context, opt EvaluateOptions) (*EvalResult, error) {
 			Reason: fmt.Sprintf("the run has no trained weights; it is %s", meta.Status),
 			Hint:   "finish it first: verifily train --resume " + opt.RunPath}}
 	}
-	path, err := opt.testPath(ctx, cfg)
+	path, err = opt.testPath(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

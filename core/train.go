@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -101,6 +102,18 @@ type trainRun struct {
 	meta   runs.Meta
 	emit   func(engine.Event)
 	err    error // the first error of writing a log line
+	// madeRoot: the folder of the runs was made for this one.
+	madeRoot bool
+}
+
+// cause is what went wrong with a path, without the path, which stands in the
+// error already.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 func detail(op, path string, err error) fault.Detail {
@@ -139,16 +152,16 @@ func (t *trainRun) overrides() ([]config.Override, error) {
 		out = append(out, config.Override{Key: key, Value: value, Source: source})
 	}
 	if opt.BaseModel != "" {
-		add("base_model", opt.BaseModel, "base model")
+		add("base_model", opt.BaseModel, "--base-model")
 	}
 	if opt.OutputDir != "" {
-		add("output.dir", opt.OutputDir, "output folder")
+		add("output.dir", opt.OutputDir, "--output-dir")
 	}
 	if opt.Device != "" {
-		add("compute.device", opt.Device, "device")
+		add("compute.device", opt.Device, "--device")
 	}
 	if opt.Seed != nil {
-		add("seed", *opt.Seed, "seed")
+		add("seed", *opt.Seed, "--seed")
 	}
 	if opt.Dataset == "" {
 		return out, nil
@@ -158,11 +171,11 @@ func (t *trainRun) overrides() ([]config.Override, error) {
 		return nil, err
 	}
 	if paths == nil {
-		add("dataset_version", opt.Dataset, "dataset")
+		add("dataset_version", opt.Dataset, "--dataset")
 		paths = map[string]any{"train": nil, "val": nil, "test": nil}
 	}
 	for _, split := range []string{"train", "val", "test"} {
-		add("data_paths."+split, paths[split], "dataset")
+		add("data_paths."+split, paths[split], "--dataset")
 	}
 	return out, nil
 }
@@ -175,7 +188,7 @@ func datasetPaths(arg string) (map[string]any, error) {
 		if strings.Contains(arg, "@") {
 			return nil, nil
 		}
-		return nil, &DataError{Detail: fault.Detail{Op: "find data set", Path: arg, Err: err,
+		return nil, &DataError{Detail: fault.Detail{Op: "find data set", Path: arg, Err: cause(err),
 			Hint: "name ID@VERSION, a JSONL file, or a folder with manifest.json"}}
 	}
 	if !info.IsDir() && filepath.Base(arg) != "manifest.json" {
@@ -221,7 +234,7 @@ func resumePoint(path string) (runDir, checkpoint string, err error) {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(runDir, "run_meta.json")); err != nil {
-		return "", "", &TrainingError{Detail: fault.Detail{Op: "resume", Path: path, Err: err,
+		return "", "", &TrainingError{Detail: fault.Detail{Op: "resume", Path: path, Err: cause(err),
 			Hint: "name a run directory or one of its checkpoints"}}
 	}
 	return runDir, checkpoint, nil
@@ -255,6 +268,11 @@ func (t *trainRun) run(ctx context.Context) (*runs.Run, error) {
 	if err == nil {
 		return run, nil
 	}
+	if t.neverStarted(res, err) {
+		err = errors.Join(err, t.discard())
+		t.emit(engine.FinishedEvent{Err: err})
+		return nil, err
+	}
 	return run, t.giveUp(res, err)
 }
 
@@ -281,6 +299,8 @@ func (t *trainRun) open() error {
 	if t.opt.ResumeFrom != "" {
 		return t.reopen(env)
 	}
+	_, missing := os.Stat(c.Output.Dir)
+	t.madeRoot = missing != nil
 	if t.w, err = runs.Create(c.Output.Dir, runs.CreateOptions{Meta: t.meta}); err != nil {
 		return &TrainingError{Detail: fault.Detail{Op: "make run directory", Path: c.Output.Dir, Err: err,
 			Hint: "check output.dir, its permissions and the free space"}}
@@ -439,17 +459,20 @@ func summary(res *engine.Result) runs.Summary {
 	return s
 }
 
+// neverStarted tells whether a new run was refused for its config or data
+// before its first step.
+func (t *trainRun) neverStarted(res *engine.Result, err error) bool {
+	if t.opt.ResumeFrom != "" || (res != nil && res.TotalSteps > 0) {
+		return false
+	}
+	var c *ConfigError
+	var d *DataError
+	return errors.As(err, &c) || errors.As(err, &d)
+}
+
 // giveUp ends a run that was interrupted or failed.
 func (t *trainRun) giveUp(res *engine.Result, err error) error {
 	interrupted := errors.Is(err, engine.ErrInterrupted) || errors.Is(err, context.Canceled)
-	fresh := t.opt.ResumeFrom == "" && (res == nil || res.TotalSteps == 0)
-	var typed VerifilyTrainError
-	var training *TrainingError
-	if !interrupted && fresh && errors.As(err, &typed) && !errors.As(err, &training) {
-		err = errors.Join(err, t.discard())
-		t.emit(engine.FinishedEvent{Err: err})
-		return err
-	}
 	t.meta.Status = runs.StatusFailed
 	if interrupted {
 		t.meta.Status = runs.StatusInterrupted
@@ -483,5 +506,9 @@ func (t *trainRun) totalSteps() int {
 
 // discard removes the directory of a run that could not start.
 func (t *trainRun) discard() error {
-	return errors.Join(t.w.Close(), os.RemoveAll(t.w.Dir()))
+	err := errors.Join(t.w.Close(), os.RemoveAll(t.w.Dir()))
+	if t.madeRoot {
+		_ = os.Remove(t.cfg.Output.Dir) // stays when another run stands in it
+	}
+	return err
 }

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/verifily/verifily-tui/cmd/verifily/internal/show"
+	"github.com/verifily/verifily-tui/core"
+	"github.com/verifily/verifily-tui/runs"
+)
+
+func (a *app) eval() *cobra.Command {
+	var opt core.EvaluateOptions
+	var hard, batch whole
+	cmd := &cobra.Command{
+		Use:   "eval",
+		Short: "Evaluate a trained run",
+		Long: `Let the model of a run answer test data, and write its predictions, metrics,
+slices and hard examples into the run, or into --output. What is not given is
+taken from the run's configuration.`,
+		Example: `  verifily eval --run runs/run_20260101_120000_abcdef
+  verifily eval --run runs/run_20260101_120000_abcdef --test-data other.jsonl --output other-eval
+  verifily eval --run runs/run_20260101_120000_abcdef --metrics f1,rougeL --slice-by source,length`,
+		Args: noArguments("name the run with --run RUN"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			changed := cmd.Flags().Changed
+			if err := notEmpty(cmd, "run", "test-data", "metrics", "slice-by", "output", "device"); err != nil {
+				return err
+			}
+			switch {
+			case opt.RunPath == "":
+				return usage("--run is required", "name a run directory: verifily eval --run runs/run_...")
+			case changed("batch-size") && batch < 1:
+				return usage(fmt.Sprintf("--batch-size: must be at least 1, not %d", batch), "")
+			}
+			opt.BatchSize = int(batch)
+			if changed("hard-examples") {
+				n := int(hard)
+				opt.HardExamples = &n
+			}
+			return a.runEval(cmd.Context(), opt)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&opt.RunPath, "run", "", "`RUN` directory of a finished training")
+	flags.StringVar(&opt.TestData, "test-data", "", "JSONL `FILE` to evaluate on (default: the run's test data, else its validation data)")
+	flags.StringSliceVar(&opt.Metrics, "metrics", nil, "`NAMES` of metrics to compute, separated by commas")
+	flags.StringSliceVar(&opt.SliceBy, "slice-by", nil, "`TAGS` to slice by, separated by commas; a*b crosses two")
+	flags.Var(&hard, "hard-examples", "`NUMBER` of hard examples to keep (default: as the run's configuration)")
+	flags.StringVar(&opt.OutputDir, "output", "", "`FOLDER` for the files (default: eval in the run)")
+	flags.StringVar(&opt.Device, "device", "", "`DEVICE` to compute on: auto, cpu, cuda, cuda:N or mps")
+	flags.Var(&batch, "batch-size", "`NUMBER` of examples answered together (default: as the run's configuration)")
+	flags.Bool("json", false, "print one JSON object a line (see verifily help json)")
+	return cmd
+}
+
+func (a *app) runEval(ctx context.Context, opt core.EvaluateOptions) error {
+	defer a.warnLostOutput()
+	opt.Events = a.printer.Event
+	a.log.Info("evaluating", "run", opt.RunPath, "test_data", opt.TestData)
+	res, err := core.Evaluate(ctx, opt)
+	if err != nil {
+		return err
+	}
+	run, err := runs.Open(opt.RunPath)
+	if err != nil {
+		return err
+	}
+	meta, err := run.Meta()
+	if err != nil {
+		return err
+	}
+	a.printer.Finished(show.Result{
+		Run: show.Run{Dir: shortPath(run.Dir()), Meta: meta},
+		Eval: &show.Evaluation{Dir: shortPath(res.Dir), Results: res.EvalResults, Hard: res.Hard,
+			MinSlice: res.MinSlice, Missing: res.Missing},
+	})
+	return nil
+}

@@ -1,0 +1,86 @@
+package show
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// count writes a whole number with thousands separators.
+func count[T int | int64](n T) string {
+	s := strconv.FormatInt(int64(n), 10)
+	digits := strings.TrimPrefix(s, "-")
+	var b strings.Builder
+	b.WriteString(s[:len(s)-len(digits)])
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+// plural writes a number and the noun that goes with it.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + many
+}
+
+// score writes a metric or a loss in at most ten columns.
+func score(v float64) string {
+	switch a := math.Abs(v); {
+	case math.IsNaN(v):
+		return "NaN"
+	case math.IsInf(v, 0):
+		return strings.ToLower(strconv.FormatFloat(v, 'g', -1, 64))
+	case a >= 1e5:
+		return fmt.Sprintf("%.3e", v)
+	case a >= 100:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.4f", v)
+}
+
+func learningRate(v float64) string { return fmt.Sprintf("%.2e", v) }
+
+// rate writes tokens a second.
+func rate(v float64) string {
+	if !(v >= 0 && v < 1e15) {
+		return "? tok/s"
+	}
+	return count(int64(math.Round(v))) + " tok/s"
+}
+
+// duration writes seconds as 0.8s, 42s, 1m12s, 2h05m or 3d04h.
+func duration(seconds float64) string {
+	switch {
+	case !(seconds >= 0 && seconds < 1e9): // also what is not a number
+		return "?"
+	case seconds < 9.95:
+		return fmt.Sprintf("%.1fs", seconds)
+	}
+	d := time.Duration(math.Round(seconds)) * time.Second
+	h, m, s := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60
+	switch {
+	case h >= 24:
+		return fmt.Sprintf("%dd%02dh", h/24, h%24)
+	case h > 0:
+		return fmt.Sprintf("%dh%02dm", h, m)
+	case m > 0:
+		return fmt.Sprintf("%dm%02ds", m, s)
+	}
+	return fmt.Sprintf("%ds", s)
+}
+
+// memory writes bytes in MB or GB (powers of ten).
+func memory(bytes int64) string {
+	if bytes > 999e6 {
+		return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
+	}
+	return fmt.Sprintf("%d MB", (bytes+1e6-1)/1e6)
+}

@@ -1,0 +1,162 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/creack/pty"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/cmd/verifily/internal/text"
+	"github.com/verifily/verifily-tui/runs"
+)
+
+// terminal is a verifily with a terminal of its own.
+type terminal struct {
+	*child
+	tty  *os.File
+	seen bytes.Buffer // everything it wrote
+}
+
+const terminalWidth = 60
+
+func startTerminal(t *testing.T, env []string, args ...string) *terminal {
+	c := newChild(t, args...)
+	c.Stderr = nil // the terminal too
+	c.Env = append(os.Environ(), "TERM=xterm-256color", "NO_COLOR=")
+	c.Env = append(c.Env, env...)
+	tty, err := pty.StartWithSize(c.Cmd, &pty.Winsize{Rows: 24, Cols: terminalWidth})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_ = c.Process.Kill() // it has ended, unless the test failed
+		_ = tty.Close()
+	})
+	return &terminal{child: c, tty: tty}
+}
+
+// readTo reads until the screen has shown the text.
+func (s *terminal) readTo(text string) {
+	buf := make([]byte, 256)
+	for !strings.Contains(s.seen.String(), text) {
+		n, err := s.tty.Read(buf)
+		s.seen.Write(buf[:n])
+		require.NoError(s.t, err, "the output ends before %q:\n%q", text, s.seen.String())
+	}
+}
+
+// end reads the rest and returns everything, with the exit code.
+func (s *terminal) end() (string, int) {
+	_, err := io.Copy(&s.seen, s.tty)
+	if !errors.Is(err, syscall.EIO) { // how Linux tells that the other side closed
+		require.NoError(s.t, err)
+	}
+	return s.seen.String(), s.wait()
+}
+
+// drawn finds what was drawn in place: from the start of a line up to the
+// erasure of its rest.
+var drawn = regexp.MustCompile(`\r([^\r\n\x1b]+)\x1b\[K`)
+
+var colour = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
+// settle plays what was drawn and returns the lines that stay on the screen.
+func settle(t *testing.T, raw string) []string {
+	var lines []string
+	for _, line := range strings.Split(strings.TrimSuffix(strings.ReplaceAll(raw, "\r\n", "\n"), "\n"), "\n") {
+		parts := strings.Split(line, "\r")
+		for i, part := range parts {
+			if i > 0 {
+				require.Contains(t, part, "\x1b[K", "something is drawn over a line without erasing it: %q", line)
+			}
+		}
+		// What follows the last erasure stands alone on the line.
+		last := line[strings.LastIndex(line, "\x1b[K")+1:]
+		lines = append(lines, strings.TrimPrefix(last, "[K"))
+	}
+	return lines
+}
+
+func TestTerminalShowsAStatusLine(t *testing.T) {
+	s := startTerminal(t, nil, "train")
+	raw, code := s.end()
+	require.Zero(t, code, raw)
+	bars := drawn.FindAllStringSubmatch(raw, -1)
+	require.NotEmpty(t, bars, raw)
+	for _, bar := range bars {
+		assert.Less(t, text.Width(bar[1]), terminalWidth, "%q", bar[1])
+	}
+	assert.Regexp(t, `^step +\d+/10  (\[[=> ]+\]  )?loss \d`, bars[0][1])
+	lines := settle(t, raw)
+	for _, line := range lines {
+		assert.NotRegexp(t, `^step +\d+/10  (\[|loss)`, line, "a status line stays on the screen")
+		assert.NotContains(t, line, "\x1b[K")
+	}
+	screen := colour.ReplaceAllString(strings.Join(lines, "\n"), "")
+	assert.Regexp(t, `(?m)^step  5/10  validation loss \d\.\d{4}  best so far$`, screen)
+	assert.Regexp(t, `(?m)^step 10/10  saved checkpoints/checkpoint-10$`, screen)
+	assert.Contains(t, screen, "\nmetrics\n")
+	assert.Regexp(t, colour, raw)
+}
+
+func TestTerminalWithoutColour(t *testing.T) {
+	for name, c := range map[string]struct{ env, args []string }{
+		"NO_COLOR":   {env: []string{"NO_COLOR=1"}},
+		"--no-color": {args: []string{"--no-color"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startTerminal(t, c.env, append([]string{"train"}, c.args...)...)
+			raw, code := s.end()
+			require.Zero(t, code, raw)
+			assert.NotRegexp(t, colour, raw)
+			assert.Regexp(t, drawn, raw, "the status line is no colour")
+		})
+	}
+}
+
+func TestTerminalThatCannotDraw(t *testing.T) {
+	s := startTerminal(t, []string{"TERM=dumb"}, "train")
+	raw, code := s.end()
+	require.Zero(t, code, raw)
+	assert.NotContains(t, raw, "\x1b")
+	assert.NotRegexp(t, drawn, raw)
+	assert.Contains(t, raw, "step  2/10  epoch 0.40")
+}
+
+func TestJSONOnATerminal(t *testing.T) {
+	s := startTerminal(t, nil, "train", "--json")
+	raw, code := s.end()
+	require.Zero(t, code, raw)
+	for _, line := range strings.Split(strings.TrimSuffix(raw, "\r\n"), "\r\n") {
+		assert.Regexp(t, `^\{"event":"\w+".*\}$`, line)
+	}
+}
+
+func TestCtrlCOnATerminal(t *testing.T) {
+	s := startTerminal(t, nil, "train", "--config", "long.yaml", "--verbose")
+	s.readTo("step   3/400")
+	_, err := s.tty.WriteString("\x03")
+	require.NoError(t, err)
+	raw, code := s.end()
+	assert.Equal(t, 130, code)
+	s.requireStatus(runs.StatusInterrupted)
+	screen := colour.ReplaceAllString(strings.Join(settle(t, raw), "\n"), "")
+	assert.Regexp(t, `(?m)^interrupted at step \d+ of 400: `, screen)
+	assert.Regexp(t, `(?m)^hint: resume with verifily train --resume runs/run_\w+$`, screen)
+}
+
+func TestLostTerminalDoesNotStopARun(t *testing.T) {
+	s := startTerminal(t, nil, "train", "--config", "long.yaml", "--verbose")
+	s.readTo("step   3/400")
+	require.NoError(t, s.tty.Close())
+	assert.Zero(t, s.wait())
+	s.requireStatus(runs.StatusCompleted)
+}

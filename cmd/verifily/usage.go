@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/verifily/verifily-tui/core"
+	"github.com/verifily/verifily-tui/core/fault"
+)
+
+// usage is the error of a command line that cannot be understood.
+func usage(reason, hint string) error {
+	return &core.ConfigError{Detail: fault.Detail{Reason: reason, Hint: hint}}
+}
+
+// unknown is the error of a name that does not exist, with the nearest one.
+func unknown(what, shown, name string, known []string, command string) error {
+	hint := "see " + command + " --help"
+	if near, ok := nearest(name, known); ok {
+		if what == "flag" {
+			near = "--" + near
+		}
+		hint = "did you mean " + near + "? Else " + hint
+	}
+	return usage(fmt.Sprintf("unknown %s %q", what, shown), hint)
+}
+
+// flagError puts an error of the flag parser in our words.
+func flagError(cmd *cobra.Command, err error) error {
+	see := "see " + cmd.CommandPath() + " --help"
+	var missing *pflag.NotExistError
+	var empty *pflag.ValueRequiredError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &missing) && missing.GetSpecifiedShortnames() != "":
+		return usage(fmt.Sprintf("unknown flag %q", "-"+missing.GetSpecifiedShortnames()), "flags start with two dashes; "+see)
+	case errors.As(err, &missing):
+		var known []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				known = append(known, f.Name)
+			}
+		})
+		name := missing.GetSpecifiedName()
+		return unknown("flag", "--"+name, name, known, cmd.CommandPath())
+	case errors.As(err, &empty):
+		return usage("--"+empty.GetSpecifiedName()+": needs a value", see)
+	case errors.As(err, &invalid):
+		reason := fmt.Sprintf("must be %s, not %q", kindOf(invalid.GetFlag()), invalid.GetValue())
+		return usage("--"+invalid.GetFlag().Name+": "+reason, "")
+	}
+	return usage(err.Error(), see)
+}
+
+// whole is a flag that is a decimal number; the parser's own integers read 010
+// as eight.
+type whole int64
+
+func (w *whole) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	*w = whole(n)
+	return err
+}
+
+func (w *whole) String() string { return strconv.FormatInt(int64(*w), 10) }
+
+func (w *whole) Type() string { return "int" }
+
+func kindOf(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "bool":
+		return "true or false"
+	case "int":
+		return "a whole number"
+	case "float64":
+		return "a number"
+	}
+	return "a list of names separated by commas"
+}
+
+// noArguments refuses arguments that are not flags.
+func noArguments(hint string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return usage(fmt.Sprintf("unexpected argument %q", args[0]), hint)
+	}
+}
+
+// notEmpty refuses flags that were given without a value, as by a shell
+// variable that is not set.
+func notEmpty(cmd *cobra.Command, names ...string) error {
+	for _, name := range names {
+		if f := cmd.Flags().Lookup(name); f.Changed && strings.Trim(f.Value.String(), "[] ") == "" {
+			return usage("--"+name+": must not be empty", "leave the flag out, or name something")
+		}
+	}
+	return nil
+}
+
+// nearest returns the known name that was probably meant, if one is close.
+func nearest(name string, known []string) (string, bool) {
+	best, least := "", 0
+	for _, k := range known {
+		d := distance(name, k)
+		if name != "" && (strings.HasPrefix(k, name) || strings.HasPrefix(name, k)) {
+			d = min(d, 1)
+		}
+		if best == "" || d < least {
+			best, least = k, d
+		}
+	}
+	return best, best != "" && least <= max(1, min(len(name), 30)/3)
+}
+
+// distance is the Levenshtein distance of two names in bytes, of their first
+// 64 ones: no name is longer.
+func distance(a, b string) int {
+	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
