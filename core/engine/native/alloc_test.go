@@ -8,21 +8,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestStepAllocatesLittle: after the first step the arena is as large as it
-// needs to be, and what a step still allocates is a few closures, whatever the
-// size of the batch.
-func TestStepAllocatesLittle(t *testing.T) {
+// TestStepAllocatesNothing: after the first steps the arenas are as large as
+// they need to be, and everything else is reused.
+func TestStepAllocatesNothing(t *testing.T) {
 	for _, lora := range []*loraSpec{nil, {r: 3, alpha: 6, dropout: 0.1, modules: []string{"q_proj", "down_proj"}}} {
 		m, err := newModel(tinyArch(true), loudSource{3}, lora, true)
 		require.NoError(t, err)
-		tr := tinyTraining(t, m, lora)
 		seqs := tinySequences(0)
-		tr.units = group(nil, seqs)
+		st, units := tinyStepper(t, m), group(nil, seqs)
 		n := labelCount(seqs)
+		drop := dropout{on: lora != nil}
 		step := func() {
-			_, err := tr.gradients(context.Background(), n)
-			require.NoError(t, err)
-			tr.optim.step(tr.pool, 1, 1e-3, tr.optim.gradNorm(tr.pool))
+			if _, err := st.gradients(context.Background(), units, n, drop); err != nil {
+				t.Fatal(err)
+			}
+			st.apply(1, 1e-3, st.optim.gradNorm(st.pool))
 		}
 		step()
 		step()

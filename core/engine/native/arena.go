@@ -45,7 +45,12 @@ func (a *arena) release(mark int) { a.used = mark }
 // reset releases everything and makes room for the most that was ever in use.
 func (a *arena) reset() {
 	a.used = 0
-	if a.peak > len(a.buf) {
-		a.buf = make([]float32, a.peak)
+	a.grow(a.peak)
+}
+
+// grow makes room for n floats.
+func (a *arena) grow(n int) {
+	if n > len(a.buf) {
+		a.buf = make([]float32, n)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/tensor"
 )
 
@@ -33,19 +32,16 @@ func benchSequences(n, length, first, vocab int) []sequence {
 	return seqs
 }
 
-// benchTraining is a training over given sequences, without files.
-func benchTraining(b *testing.B, arch Arch, lora *loraSpec, seqs []sequence) *training {
+// benchStepper is a stepper around a new model.
+func benchStepper(b *testing.B, arch Arch, lora *loraSpec, longest int) *stepper {
 	b.Helper()
 	m, err := newModel(arch, seedSource{1}, lora, true)
 	require.NoError(b, err)
-	m.prepare(len(seqs[0].ids))
-	p, err := newPool(m)
+	m.prepare(longest)
+	s, err := newStepper(m, 0.01, 1)
 	require.NoError(b, err)
-	b.Cleanup(p.close)
-	t := &training{setup: &setup{model: m, lora: lora, cfg: config.Default()}, pool: p, turn: newTurnstile(2 + len(m.Blocks))}
-	t.optim = &optimizer{m: m, maxNorm: 1, weightDecay: 0.01}
-	t.units = group(nil, seqs)
-	return t
+	b.Cleanup(s.pool.close)
+	return s
 }
 
 // BenchmarkStep is one optimiser step: forward, backward, clipping, AdamW.
@@ -63,12 +59,13 @@ func BenchmarkStep(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			seqs := benchSequences(c.batch, c.length, c.length+1-c.labels, c.vocab)
-			t := benchTraining(b, benchArch(b, c.base, c.vocab), c.lora, seqs)
-			labels := labelCount(seqs)
+			s := benchStepper(b, benchArch(b, c.base, c.vocab), c.lora, c.length+1)
+			labels, units := labelCount(seqs), group(nil, seqs)
+			drop := dropout{on: c.lora != nil, seed: 1}
 			for b.Loop() {
-				_, err := t.gradients(context.Background(), labels)
+				_, err := s.gradients(context.Background(), units, labels, drop)
 				require.NoError(b, err)
-				t.optim.step(t.pool, 1, 1e-3, t.optim.gradNorm(t.pool))
+				s.apply(1, 1e-3, s.optim.gradNorm(s.pool))
 			}
 			b.ReportMetric(float64(c.batch*c.length*b.N)/b.Elapsed().Seconds(), "tokens/s")
 		})
@@ -79,8 +76,7 @@ func BenchmarkStep(b *testing.B) {
 func BenchmarkGenerate(b *testing.B) {
 	arch := benchArch(b, "builtin:micro", 4096)
 	seqs := benchSequences(16, 32, 1, 4096)
-	t := benchTraining(b, arch, nil, seqs)
-	t.model.prepare(128)
+	s := benchStepper(b, arch, nil, 128)
 	prompts, out := make([][]int32, len(seqs)), make([][]int32, len(seqs))
 	for i := range seqs {
 		prompts[i] = seqs[i].ids
@@ -88,7 +84,7 @@ func BenchmarkGenerate(b *testing.B) {
 	g := generation{maxNew: 64, beams: 1, eos: -1}
 	tokens := 0
 	for b.Loop() {
-		t.pool.run(2, func(w *worker, i int) { w.generate(context.Background(), g, prompts[i*8:(i+1)*8], out[i*8:(i+1)*8]) })
+		s.pool.run(2, func(w *worker, i int) { w.generate(context.Background(), g, prompts[i*8:(i+1)*8], out[i*8:(i+1)*8]) })
 		for _, o := range out {
 			tokens += len(o)
 		}

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/tensor"
 )
 
@@ -33,6 +32,8 @@ func (s loudSource) tensor(name string, shape []int) ([]float32, error) {
 	return v, err
 }
 
+func (loudSource) release(string) {}
+
 func (loudSource) close() error { return nil }
 
 // tinySequences has more than one unit's worth of rows for groups to matter.
@@ -55,16 +56,14 @@ func tinySequences(classes int) []sequence {
 	return seqs
 }
 
-// tinyTraining is a training without files, around the given model.
-func tinyTraining(t *testing.T, m *Model, lora *loraSpec) *training {
+// tinyStepper is a stepper around the given model.
+func tinyStepper(t testing.TB, m *Model) *stepper {
 	t.Helper()
 	m.prepare(64)
-	p, err := newPool(m)
+	s, err := newStepper(m, 0, 0)
 	require.NoError(t, err)
-	t.Cleanup(p.close)
-	tr := &training{setup: &setup{model: m, lora: lora, cfg: config.Default()}, pool: p, turn: newTurnstile(2 + len(m.Blocks))}
-	tr.optim = &optimizer{m: m}
-	return tr
+	t.Cleanup(s.pool.close)
+	return s
 }
 
 func labelCount(seqs []sequence) int {
@@ -99,10 +98,9 @@ func TestGradients(t *testing.T) {
 				tensor.NewPhilox(7, uint64(i)).Normal(p.Value, 0.3)
 			}
 			seqs := tinySequences(c.labels)
-			tr := tinyTraining(t, m, c.lora)
-			tr.units = group(nil, seqs)
-			require.Greater(t, len(tr.units), 1)
-			loss, err := tr.gradients(context.Background(), labelCount(seqs))
+			units := group(nil, seqs)
+			require.Greater(t, len(units), 1)
+			loss, err := tinyStepper(t, m).gradients(context.Background(), units, labelCount(seqs), dropout{})
 			require.NoError(t, err)
 
 			ref := newReference(m)
@@ -150,10 +148,10 @@ func TestDropoutGradient(t *testing.T) {
 		tensor.NewPhilox(7, uint64(i)).Normal(p.Value, 0.3)
 	}
 	seqs := tinySequences(0)
-	tr := tinyTraining(t, m, spec)
-	tr.units = group(nil, seqs)
+	st, units := tinyStepper(t, m), group(nil, seqs)
 	n := labelCount(seqs)
-	before, err := tr.gradients(context.Background(), n)
+	drop := dropout{on: true, seed: 42}
+	before, err := st.gradients(context.Background(), units, n, drop)
 	require.NoError(t, err)
 	grad := append([]float32(nil), m.flat.grad...)
 	var squared float64
@@ -165,7 +163,7 @@ func TestDropoutGradient(t *testing.T) {
 		for i, g := range grad {
 			m.flat.value[i] += float32(sign * step * float64(g))
 		}
-		l, err := tr.gradients(context.Background(), n)
+		l, err := st.gradients(context.Background(), units, n, drop)
 		require.NoError(t, err)
 		return l
 	}
@@ -173,9 +171,9 @@ func TestDropoutGradient(t *testing.T) {
 	down := loss(-2)
 	assert.InEpsilon(t, 2*step*squared, up-down, 2e-3)
 
-	tr.state.Step = 1
 	loss(1)
-	other, err := tr.gradients(context.Background(), n)
+	drop.step = 1
+	other, err := st.gradients(context.Background(), units, n, drop)
 	require.NoError(t, err)
 	assert.NotEqual(t, fmt.Sprintf("%.6f", before), fmt.Sprintf("%.6f", other), "another step draws other masks")
 }

@@ -13,13 +13,13 @@ const lossChunk = 256
 const headStage = 0
 
 // losses computes the summed loss, in nats, of each sequence of the unit from
-// the last block's output rows y, and tells it to each. row is the gradient
-// row of the sequence's last output: its probabilities less one at the target,
-// times scale.
+// the last block's output rows y, tells it to each (which may be nil), and
+// returns the sum over the unit. row is the gradient row of the sequence's
+// last output: its probabilities less one at the target, times scale.
 //
 // When dy holds data, the gradient of the losses times scale goes there, and
 // those of the head and the final norm are added to the shared ones.
-func (w *worker) losses(u *unit, index int, y, dy tensor.Matrix, scale float32, turn *turnstile, each func(seq int, loss float64, row []float32)) {
+func (w *worker) losses(u *unit, index int, y, dy tensor.Matrix, scale float32, turn *turnstile, each func(seq int, loss float64, row []float32)) float64 {
 	m, d := w.m, w.m.Arch.Hidden
 	weights := m.Head
 	if m.Score != nil {
@@ -56,7 +56,7 @@ func (w *worker) losses(u *unit, index int, y, dy tensor.Matrix, scale float32, 
 		w.a.release(chunkMark)
 	}
 	if !train {
-		return
+		return at.total
 	}
 	clear(dy.Data)
 	w.normBackward(dy.Data, dnormed.Data, y.Data, m.Norm, inv)
@@ -64,6 +64,7 @@ func (w *worker) losses(u *unit, index int, y, dy tensor.Matrix, scale float32, 
 	if weights.trainable() {
 		turn.leave(headStage)
 	}
+	return at.total
 }
 
 // lossCursor walks over the output rows of a unit, sequence by sequence.
@@ -72,6 +73,7 @@ type lossCursor struct {
 	each     func(seq int, loss float64, row []float32)
 	seq, out int // the sequence at hand and the output within it
 	sum      float64
+	total    float64 // of the sequences that are done
 }
 
 // target is the class or the token that the row at hand should predict.
@@ -87,7 +89,10 @@ func (c *lossCursor) advance(loss float64, row []float32) {
 	c.sum += loss
 	c.out++
 	if c.out == c.u.seqs[c.seq].outputs() {
-		c.each(c.seq, c.sum, row)
+		if c.each != nil {
+			c.each(c.seq, c.sum, row)
+		}
+		c.total += c.sum
 		c.seq, c.out, c.sum = c.seq+1, 0, 0
 	}
 }

@@ -109,6 +109,7 @@ func newModel(arch Arch, src source, lora *loraSpec, train bool) (*Model, error)
 		}
 		if p.trainable() {
 			copy(p.Value, values)
+			src.release(p.Name)
 		} else {
 			p.Value = values
 		}

@@ -14,8 +14,8 @@ const (
 	adamEps   = 1e-8
 )
 
-// Pieces of the flat buffers that one worker takes; fixed, since the global
-// norm is summed piece by piece.
+// Values of the flat buffers that one worker takes at a time; fixed, since the
+// global norm is summed piece by piece.
 const optimPiece = 1 << 14
 
 // schedule gives the learning rate of each step as the Hugging Face schedulers
@@ -51,67 +51,72 @@ func (s schedule) rate(step int) float64 {
 type optimizer struct {
 	m           *Model
 	weightDecay float64
-	maxNorm     float64
-	partial     []float64
+	maxNorm     float64 // 0: no clipping
+
+	pieces  []optimRange
+	partial []float64 // sums of squares, by piece
+	now     tensor.AdamWStep
+	// sum and update are the work on one piece, bound once.
+	sum, update func(w *worker, i int)
+}
+
+// optimRange is a stretch of the flat buffers within one parameter.
+type optimRange struct {
+	from, to int
+	decay    bool
+}
+
+func newOptimizer(m *Model, weightDecay, maxNorm float64) *optimizer {
+	o := &optimizer{m: m, weightDecay: weightDecay, maxNorm: maxNorm}
+	at := 0
+	for _, p := range m.trainable {
+		end := at + len(p.Value)
+		for from := at; from < end; from += optimPiece {
+			o.pieces = append(o.pieces, optimRange{from, min(from+optimPiece, end), p.Decay})
+		}
+		at = end
+	}
+	o.partial = make([]float64, len(o.pieces))
+	o.sum, o.update = o.sumPiece, o.updatePiece
+	return o
 }
 
 // gradNorm is the norm of all gradients together.
 func (o *optimizer) gradNorm(p *pool) float64 {
-	grad := o.m.flat.grad
-	n := (len(grad) + optimPiece - 1) / optimPiece
-	if len(o.partial) < n {
-		o.partial = make([]float64, n)
-	}
-	p.run(n, func(w *worker, i int) {
-		o.partial[i] = w.k.SumSquares(grad[i*optimPiece : min((i+1)*optimPiece, len(grad))])
-	})
+	p.run(len(o.pieces), o.sum)
 	var sum float64
-	for _, s := range o.partial[:n] {
+	for _, s := range o.partial {
 		sum += s
 	}
 	return math.Sqrt(sum)
+}
+
+func (o *optimizer) sumPiece(w *worker, i int) {
+	q := o.pieces[i]
+	o.partial[i] = w.k.SumSquares(o.m.flat.grad[q.from:q.to])
 }
 
 // step applies the gradients with the learning rate lr; t counts steps from 1.
 // Gradients whose norm exceeds the bound are scaled down to it. (Pascanu et
 // al. 2013, "On the difficulty of training recurrent neural networks".)
 func (o *optimizer) step(p *pool, t int, lr, norm float64) {
-	s := tensor.AdamWStep{
+	o.now = tensor.AdamWStep{
 		LR: float32(lr), Beta1: adamBeta1, Beta2: adamBeta2, Eps: adamEps, GradScale: 1,
 		Correction1: float32(1 - math.Pow(adamBeta1, float64(t))),
 		Correction2: float32(1 - math.Pow(adamBeta2, float64(t))),
 	}
 	if o.maxNorm > 0 && norm > o.maxNorm {
 		// The small constant is that of torch.nn.utils.clip_grad_norm_.
-		s.GradScale = float32(o.maxNorm / (norm + 1e-6))
+		o.now.GradScale = float32(o.maxNorm / (norm + 1e-6))
 	}
-	pieces := o.pieces()
-	p.run(len(pieces), func(w *worker, i int) {
-		q := pieces[i]
-		step := s
-		if q.decay {
-			step.WeightDecay = float32(o.weightDecay)
-		}
-		f := &o.m.flat
-		w.k.AdamW(f.value[q.from:q.to], f.grad[q.from:q.to], f.m[q.from:q.to], f.v[q.from:q.to], step)
-	})
+	p.run(len(o.pieces), o.update)
 }
 
-type optimRange struct {
-	from, to int
-	decay    bool
-}
-
-// pieces cuts the flat buffers into ranges of one parameter each.
-func (o *optimizer) pieces() []optimRange {
-	var out []optimRange
-	at := 0
-	for _, p := range o.m.trainable {
-		end := at + len(p.Value)
-		for from := at; from < end; from += optimPiece {
-			out = append(out, optimRange{from, min(from+optimPiece, end), p.Decay})
-		}
-		at = end
+func (o *optimizer) updatePiece(w *worker, i int) {
+	q, step := o.pieces[i], o.now
+	if q.decay {
+		step.WeightDecay = float32(o.weightDecay)
 	}
-	return out
+	f := &o.m.flat
+	w.k.AdamW(f.value[q.from:q.to], f.grad[q.from:q.to], f.m[q.from:q.to], f.v[q.from:q.to], step)
 }

@@ -142,13 +142,14 @@ const processBytes = 24 << 20
 func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes int64, err error) {
 	var tokens int64
 	var fastest time.Duration
+	t.reserve(l.longest)
 	for range 2 {
 		start := time.Now()
 		n, labels, err := t.nextBatch()
 		if err != nil {
 			return 0, 0, err
 		}
-		if _, err := t.gradients(ctx, labels); err != nil {
+		if _, err := t.gradients(ctx, t.units, labels, t.dropout()); err != nil {
 			return 0, 0, err
 		}
 		if d := time.Since(start); fastest == 0 || d < fastest {
@@ -159,15 +160,12 @@ func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes
 	seconds = perToken * float64(l.tokens) * float64(t.cfg.Training.NumEpochs)
 
 	peak := 0
-	for _, w := range t.pool.workers {
-		peak = max(peak, w.a.peak)
+	for i := range t.units {
+		peak = max(peak, t.model.scratchFloats(&t.units[i], t.dropout()))
 	}
-	// A unit of the longest sequences may be larger than those of the probe.
-	rows := 0
-	for _, u := range t.units {
-		rows = max(rows, u.rows)
+	if rows := l.longest; rows > maxUnitRows {
+		peak = max(peak, t.model.scratchFloats(t.model.largestUnit(rows), t.dropout()))
 	}
-	peak = int(float64(peak) * max(1, float64(max(rows, l.longest))/float64(max(rows, 1))))
 	trained, frozen := t.model.counts()
 	floats := 4*trained + frozen + int64(len(t.pool.workers)*peak+len(t.slots.grad))
 	return seconds, 4*floats + processBytes, nil

@@ -14,7 +14,8 @@ import (
 type pool struct {
 	workers []*worker
 	start   []chan *task
-	done    sync.WaitGroup // workers of the task at hand
+	task    task           // the one at hand
+	done    sync.WaitGroup // its workers
 	ended   sync.WaitGroup // goroutines
 }
 
@@ -60,7 +61,9 @@ func (t *task) work(w *worker) {
 // run calls piece for 0..n-1, handing the numbers out in order, and returns
 // when all are done. The caller's goroutine works too.
 func (p *pool) run(n int, piece func(w *worker, i int)) {
-	t := &task{n: n, piece: piece}
+	t := &p.task
+	t.next.Store(0)
+	t.n, t.piece = n, piece
 	helpers := min(n-1, len(p.start))
 	p.done.Add(max(helpers, 0))
 	for i := range helpers {

@@ -19,6 +19,8 @@ import (
 // shared with a mapped file and must not be written to.
 type source interface {
 	tensor(name string, shape []int) ([]float32, error)
+	// release says that a tensor's values are not used any more.
+	release(name string)
 	close() error
 }
 
@@ -40,6 +42,8 @@ func (s seedSource) tensor(name string, shape []int) ([]float32, error) {
 	tensor.NewPhilox(s.seed, streamWeights, h.Sum64()).Normal(values, initStd)
 	return values, nil
 }
+
+func (seedSource) release(string) {}
 
 func (seedSource) close() error { return nil }
 
@@ -99,6 +103,8 @@ func (s *fileSource) tensor(name string, shape []int) ([]float32, error) {
 	return values, nil
 }
 
+func (s *fileSource) release(name string) { s.file.Release(name) }
+
 func (s *fileSource) close() error { return s.file.Close() }
 
 // mergedSource adds a LoRA adapter to the weights of its base:
@@ -141,6 +147,8 @@ func (s *mergedSource) tensor(name string, shape []int) ([]float32, error) {
 	s.kern.Gemm(tensor.Mat(merged, shape[0], shape[1]), tensor.Mat(scaled, shape[0], r), tensor.Mat(a, r, shape[1]), true)
 	return merged, nil
 }
+
+func (s *mergedSource) release(name string) { s.base.release(name) }
 
 func (s *mergedSource) close() error {
 	err := s.adapter.close()

@@ -15,7 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/engine/native/safetensors"
 	"github.com/verifily/verifily-tui/core/tensor"
 )
@@ -219,17 +218,17 @@ func benchChild(dir string) error {
 		return err
 	}
 	m.prepare(len(job.IDs[0]) + job.NewTokens)
-	p, err := newPool(m)
+	s, err := newStepper(m, job.WeightDecay, job.MaxGradNorm)
 	if err != nil {
 		return err
 	}
-	defer p.close()
-	res := torchResult{ISA: p.workers[0].k.ISA(), Threads: len(p.workers)}
+	defer s.pool.close()
+	res := torchResult{ISA: s.pool.workers[0].k.ISA(), Threads: len(s.pool.workers)}
 	var times []float64
 	if job.Kind == "generate" {
-		res.Tokens, times = benchGenerate(p, job)
+		res.Tokens, times = benchGenerate(s.pool, job)
 	} else {
-		res.Losses, times = benchTrain(m, p, lora, job)
+		res.Losses, times = benchTrain(s, job)
 	}
 	res.Seconds = median(times[1:])
 	if res.PeakBytes, err = peakBytes(); err != nil {
@@ -251,23 +250,23 @@ func peakBytes() (int64, error) {
 	return kb * 1024, err
 }
 
-func benchTrain(m *Model, p *pool, lora *loraSpec, job torchJob) (losses, times []float64) {
-	t := &training{setup: &setup{model: m, lora: lora, cfg: config.Default()}, pool: p, turn: newTurnstile(2 + len(m.Blocks))}
-	t.optim = &optimizer{m: m, maxNorm: job.MaxGradNorm, weightDecay: job.WeightDecay}
+func benchTrain(s *stepper, job torchJob) (losses, times []float64) {
+	var seqs []sequence
 	labels := 0
 	for i, ids := range job.IDs {
-		s := sequence{ids: ids, first: job.First, label: -1, ordinal: i}
-		t.seqs = append(t.seqs, s)
-		labels += s.outputs()
+		seqs = append(seqs, sequence{ids: ids, first: job.First, label: -1, ordinal: i})
+		labels += seqs[i].outputs()
+	}
+	for _, w := range s.pool.workers {
+		w.a.grow(s.m.scratchFloats(s.m.largestUnit(len(job.IDs[0])), dropout{}))
 	}
 	for step := range job.Steps {
 		start := time.Now()
-		t.units = group(t.units[:0], t.seqs)
-		loss, err := t.gradients(context.Background(), labels)
+		loss, err := s.gradients(context.Background(), group(nil, seqs), labels, dropout{})
 		if err != nil {
 			panic(err)
 		}
-		t.optim.step(p, step+1, job.LR, t.optim.gradNorm(p))
+		s.apply(step+1, job.LR, s.optim.gradNorm(s.pool))
 		times = append(times, time.Since(start).Seconds())
 		losses = append(losses, loss)
 	}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/verifily/verifily-tui/core/engine"
@@ -24,8 +23,7 @@ func (Engine) Name() string { return "native" }
 // training is one run under way.
 type training struct {
 	*setup
-	pool     *pool
-	optim    *optimizer
+	*stepper
 	schedule schedule
 	state    progress
 	emit     func(engine.Event)
@@ -36,26 +34,21 @@ type training struct {
 	perm          []int32
 	seqs          []sequence
 	units         []unit
-	losses        []float64 // by unit
-	turn          *turnstile
-	slots         embedSlots
 	checkpoint    string // the last one written, relative to the run
 	resumedAt     time.Time
 }
 
 func newTraining(s *setup, emit func(engine.Event)) (*training, error) {
 	s.model.prepare(s.cfg.Training.MaxSeqLength)
-	p, err := newPool(s.model)
+	c := s.cfg.Training
+	step, err := newStepper(s.model, c.WeightDecay, c.MaxGradNorm)
 	if err != nil {
 		return nil, err
 	}
-	t := &training{setup: s, pool: p, emit: emit, epoch: -1}
-	c := s.cfg.Training
+	t := &training{setup: s, stepper: step, emit: emit, epoch: -1}
 	t.perStep = c.BatchSize * c.GradientAccumulationSteps
 	t.stepsPerEpoch = (s.job.Data.Train.Len() + t.perStep - 1) / t.perStep
 	t.schedule = newSchedule(c, t.stepsPerEpoch*c.NumEpochs)
-	t.optim = &optimizer{m: s.model, weightDecay: c.WeightDecay, maxNorm: c.MaxGradNorm}
-	t.turn = newTurnstile(2 + len(s.model.Blocks))
 	t.state = progress{MaxSteps: t.schedule.total, Seed: s.cfg.Seed, ConfigHash: s.cfg.Hash(), DataHash: s.job.Data.DataHash}
 	return t, nil
 }
@@ -83,6 +76,7 @@ func (Engine) Train(ctx context.Context, job engine.Job, emit func(engine.Event)
 		return nil, err
 	}
 	defer t.pool.close()
+	t.reserve(l.longest)
 	if job.Resume != "" {
 		if err := t.loadCheckpoint(job.Resume); err != nil {
 			return nil, err
@@ -216,7 +210,7 @@ func (t *training) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	loss, err := t.gradients(ctx, labels)
+	loss, err := t.gradients(ctx, t.units, labels, t.dropout())
 	if err != nil {
 		return err
 	}
@@ -225,7 +219,7 @@ func (t *training) step(ctx context.Context) error {
 		return t.diverged(bad, loss, norm)
 	}
 	lr := t.schedule.rate(t.state.Step)
-	t.optim.step(t.pool, t.state.Step+1, lr, norm)
+	t.apply(t.state.Step+1, lr, norm)
 
 	s := &t.state
 	s.Step++
@@ -299,63 +293,9 @@ func (t *training) nextBatch() (tokens int64, labels int, err error) {
 	return tokens, labels, nil
 }
 
-// gradients computes the gradient of the mean loss over the labels of the
-// units, and returns that loss.
-func (t *training) gradients(ctx context.Context, labels int) (float64, error) {
-	m := t.model
-	clear(m.flat.grad)
-	t.turn.reset()
-	if m.Embed.trainable() {
-		t.slots.assign(t.units, m.Arch.VocabSize, m.Arch.Hidden)
-	}
-	if len(t.losses) < len(t.units) {
-		t.losses = make([]float64, len(t.units))
-	}
-	scale := float32(1 / float64(max(labels, 1)))
-	drop := dropout{on: t.lora != nil && t.lora.dropout > 0, seed: t.cfg.Seed, step: uint64(t.state.Step)}
-	var stopped atomic.Bool
-	t.pool.run(len(t.units), func(w *worker, i int) {
-		if ctx.Err() != nil {
-			stopped.Store(true)
-			t.turn.skip(i)
-			return
-		}
-		t.losses[i] = w.trainUnit(&t.units[i], i, scale, drop, t.turn, &t.slots)
-	})
-	if stopped.Load() {
-		return 0, ctx.Err()
-	}
-	if m.Embed.trainable() {
-		t.slots.flush(t.pool.workers[0].k, m.Embed.Grad, m.Arch.Hidden)
-	}
-	var sum float64
-	for _, l := range t.losses[:len(t.units)] {
-		sum += l
-	}
-	return sum / float64(max(labels, 1)), nil
-}
-
-// trainUnit adds the gradients of a unit and returns its summed loss.
-func (w *worker) trainUnit(u *unit, index int, scale float32, drop dropout, turn *turnstile, slots *embedSlots) float64 {
-	if drop.on {
-		drop.rows = w.dropRows(u)
-	}
-	y := w.forward(u, true, drop, nil)
-	dy := w.a.mat(u.outputs, w.m.Arch.Hidden)
-	var sum float64
-	w.losses(u, index, y, dy, scale, turn, func(_ int, loss float64, _ []float32) { sum += loss })
-	w.backward(u, index, dy, turn, slots)
-	return sum
-}
-
-// dropRows numbers the rows of a step for dropout: each sequence has its own
-// range.
-func (w *worker) dropRows(u *unit) []uint64 {
-	w.rows = w.rows[:0]
-	for i := range u.seqs {
-		w.rows = append(w.rows, uint64(u.seqs[i].ordinal)<<32)
-	}
-	return w.rows
+// dropout names the masks of the current step.
+func (t *training) dropout() dropout {
+	return dropout{on: t.lora != nil && t.lora.dropout > 0, seed: t.cfg.Seed, step: uint64(t.state.Step)}
 }
 
 // evaluate computes the mean loss over the validation data.

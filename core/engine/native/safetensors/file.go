@@ -123,6 +123,15 @@ func (f *File) F32(name string) ([]float32, error) {
 	return dst, nil
 }
 
+// Release says that a tensor will not be read again soon, so that its pages
+// need not stay in memory. Views of it stay valid and are read anew when they
+// are touched. A name that is not there is ignored.
+func (f *File) Release(name string) {
+	if i, ok := f.index[name]; ok && f.bytes != nil {
+		forget(f.view(&f.head.entries[i]))
+	}
+}
+
 // find returns a tensor that can be read as float32.
 func (f *File) find(name string) (*entry, error) {
 	if f.bytes == nil {

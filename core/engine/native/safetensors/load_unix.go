@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,4 +31,14 @@ func load(path string) (data []byte, unmap func() error, err error) {
 		return nil, nil, os.NewSyscallError("mmap", err)
 	}
 	return data, func() error { return os.NewSyscallError("munmap", unix.Munmap(data)) }, nil
+}
+
+// forget drops the pages that lie wholly within part of a mapped file. It is
+// advice: when the system does not take it, nothing is lost but memory.
+func forget(part []byte) {
+	page := os.Getpagesize()
+	start := -int(uintptr(unsafe.Pointer(unsafe.SliceData(part)))) & (page - 1)
+	if n := (len(part) - start) &^ (page - 1); n > 0 {
+		_ = unix.Madvise(part[start:start+n], unix.MADV_DONTNEED)
+	}
 }

@@ -1,0 +1,68 @@
+package native
+
+import "github.com/verifily/verifily-tui/core/tensor"
+
+// Scratch memory is measured by taking a unit through the model with kernels
+// that do nothing: what the arena was asked for is what the unit needs, to the
+// byte, and stays so when the passes change.
+
+// idle are kernels that compute nothing; a method that is not here panics.
+type idle struct{ tensor.Kernels }
+
+func (idle) ISA() string                                                      { return "idle" }
+func (idle) Gemm(c, a, b tensor.Matrix, acc bool)                             {}
+func (idle) RMSNorm(out, inv, x, w []float32, d int, eps float32)             {}
+func (idle) RMSNormBackward(dx, dw, dy, x, w, inv []float32, d int)           {}
+func (idle) Rope([]float32, int, []int32, *tensor.RopeTable, bool)            {}
+func (idle) SwiGLU(out, gate, up []float32)                                   {}
+func (idle) SwiGLUBackward(gate, up, dy []float32)                            {}
+func (idle) CausalSoftmax(s tensor.Matrix, offset int, scale float32)         {}
+func (idle) SoftmaxBackward(dp, p tensor.Matrix, scale float32)               {}
+func (idle) CrossEntropy(logits []float32, target int, scale float32) float64 { return 0 }
+func (idle) LogSumExp(x []float32) float64                                    { return 0 }
+func (idle) AdamW(p, g, m, v []float32, step tensor.AdamWStep)                {}
+func (idle) Add(dst, src []float32)                                           {}
+func (idle) Scale(x []float32, f float32)                                     {}
+func (idle) SumSquares(x []float32) float64                                   { return 0 }
+
+// scratchFloats is the scratch memory that training on a unit takes, in
+// float32 values.
+func (m *Model) scratchFloats(u *unit, drop dropout) int {
+	w := newWorker(idle{}, m)
+	turn := newTurnstile(m.stages())
+	slots := &embedSlots{}
+	if m.Embed.trainable() {
+		slots.assign([]unit{*u}, m.Arch.VocabSize, m.Arch.Hidden)
+	}
+	w.trainUnit(u, 0, 1, drop, turn, slots)
+	return w.a.peak
+}
+
+// largestUnit is the most that a unit of sequences of up to longest tokens can
+// be: as many rows as fit, all of them with a loss.
+func (m *Model) largestUnit(longest int) *unit {
+	seq := sequence{ids: make([]int32, longest), first: 1, label: -1}
+	if len(m.Arch.Labels) > 0 {
+		seq.label = 0
+	}
+	n := max(1, maxUnitRows/max(1, seq.inputs()))
+	seqs := make([]sequence, n)
+	for i := range seqs {
+		seqs[i] = seq
+	}
+	u := unit{seqs: seqs}
+	for i := range seqs {
+		u.rows += seqs[i].inputs()
+		u.outputs += seqs[i].outputs()
+	}
+	return &u
+}
+
+// reserve gives every worker the scratch memory of the largest unit at once.
+// Memory that is never touched costs nothing.
+func (t *training) reserve(longest int) {
+	n := t.model.scratchFloats(t.model.largestUnit(longest), t.dropout())
+	for _, w := range t.pool.workers {
+		w.a.grow(n)
+	}
+}

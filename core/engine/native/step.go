@@ -1,0 +1,105 @@
+package native
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// stepper computes gradients and applies them, with what it needs kept from
+// step to step: after the first step it allocates nothing.
+type stepper struct {
+	m     *Model
+	pool  *pool
+	optim *optimizer
+	turn  *turnstile
+	slots embedSlots
+
+	// The step at hand. work is unit with the receiver bound, once.
+	ctx     context.Context
+	units   []unit
+	losses  []float64 // by unit
+	scale   float32
+	drop    dropout
+	stopped atomic.Bool
+	work    func(w *worker, i int)
+}
+
+func newStepper(m *Model, weightDecay, maxNorm float64) (*stepper, error) {
+	p, err := newPool(m)
+	if err != nil {
+		return nil, err
+	}
+	s := &stepper{m: m, pool: p, optim: newOptimizer(m, weightDecay, maxNorm), turn: newTurnstile(m.stages())}
+	s.work = s.unit
+	return s, nil
+}
+
+// stages is the number of places in the backward pass where gradients are
+// added: the head, each block, the embedding.
+func (m *Model) stages() int { return 2 + len(m.Blocks) }
+
+// gradients computes the gradient of the mean loss over the labels of the
+// units, and returns that loss. When ctx ends on the way, the gradient is
+// worthless and the error says so.
+func (s *stepper) gradients(ctx context.Context, units []unit, labels int, drop dropout) (float64, error) {
+	m := s.m
+	clear(m.flat.grad)
+	s.turn.reset()
+	if m.Embed.trainable() {
+		s.slots.assign(units, m.Arch.VocabSize, m.Arch.Hidden)
+	}
+	if len(s.losses) < len(units) {
+		s.losses = make([]float64, len(units))
+	}
+	s.ctx, s.units, s.drop = ctx, units, drop
+	s.scale = float32(1 / float64(max(labels, 1)))
+	s.stopped.Store(false)
+	s.pool.run(len(units), s.work)
+	if s.stopped.Load() {
+		return 0, ctx.Err()
+	}
+	if m.Embed.trainable() {
+		s.slots.flush(s.pool.workers[0].k, m.Embed.Grad, m.Arch.Hidden)
+	}
+	var sum float64
+	for _, l := range s.losses[:len(units)] {
+		sum += l
+	}
+	return sum / float64(max(labels, 1)), nil
+}
+
+// unit takes unit i through the model. Once ctx has ended, units only take
+// their turns, so that those being computed do not wait for ever.
+func (s *stepper) unit(w *worker, i int) {
+	if s.ctx.Err() != nil {
+		s.stopped.Store(true)
+		s.turn.skip(i)
+		return
+	}
+	s.losses[i] = w.trainUnit(&s.units[i], i, s.scale, s.drop, s.turn, &s.slots)
+}
+
+// apply does an optimiser step with the gradients; t counts steps from 1.
+func (s *stepper) apply(t int, lr, norm float64) { s.optim.step(s.pool, t, lr, norm) }
+
+// trainUnit adds the gradients of a unit and returns its summed loss.
+func (w *worker) trainUnit(u *unit, index int, scale float32, drop dropout, turn *turnstile, slots *embedSlots) float64 {
+	if drop.on {
+		drop.rows = w.dropRows(u)
+	}
+	y := w.forward(u, true, drop, nil)
+	dy := w.a.mat(u.outputs, w.m.Arch.Hidden)
+	sum := w.losses(u, index, y, dy, scale, turn, nil)
+	w.backward(u, index, dy, turn, slots)
+	return sum
+}
+
+// dropRows numbers the rows of a step for dropout: each sequence has its own
+// range.
+func (w *worker) dropRows(u *unit) []uint64 {
+	w.rows = w.rows[:0]
+	for i := range u.seqs {
+		w.rows = append(w.rows, uint64(u.seqs[i].ordinal)<<32)
+	}
+	return w.rows
+}
