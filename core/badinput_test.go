@@ -217,7 +217,7 @@ func TestBadModel(t *testing.T) {
 
 func TestUnavailable(t *testing.T) {
 	for _, o := range []config.Override{
-		set("compute.device", "cuda"), set("lora.quantization", "4bit"), set("lora.target_modules", []any{"q_prj"}),
+		set("compute.device", "cuda"), set("lora.target_modules", []any{"q_prj"}),
 		set("compute.distributed", true), set("output.push_to_hub", true), set("training.max_seq_length", 5000),
 	} {
 		cfg := smallConfig(t, "sft", true, o)

@@ -363,3 +363,21 @@ func TestMergedModel(t *testing.T) {
 		})
 	}
 }
+
+// TestQuantizedBase: an adapter over a base in 8 or 4 bits learns as it does
+// over float32, and repeats its bytes.
+func TestQuantizedBase(t *testing.T) {
+	base := mustTrain(t, core.TrainOptions{Config: smallConfig(t, "sft", false, config.Override{Key: "training.num_epochs", Value: 20})})
+	losses := map[string]float64{}
+	for _, bits := range []string{"none", "8bit", "4bit"} {
+		cfg := smallConfig(t, "sft", true, config.Override{Key: "lora.quantization", Value: bits})
+		run := mustTrain(t, core.TrainOptions{Config: cfg, BaseModel: base.Dir()})
+		again := mustTrain(t, core.TrainOptions{Config: cfg, BaseModel: base.Dir()})
+		assert.Equal(t, weights(t, run), weights(t, again), bits)
+		losses[bits] = finalEvalLoss(t, run)
+	}
+	assert.InEpsilon(t, losses["none"], losses["8bit"], 0.02)
+	assert.InEpsilon(t, losses["none"], losses["4bit"], 0.1)
+	assert.NotEqual(t, losses["none"], losses["8bit"])
+	assert.NotEqual(t, losses["8bit"], losses["4bit"])
+}

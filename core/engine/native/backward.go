@@ -108,7 +108,7 @@ func (w *worker) projectBackward(dx, dy, x tensor.Matrix, l *Linear, t tensor.Ma
 		w.pending = append(w.pending, product{l.W.gradMat(), dy, x})
 	}
 	if dx.Data != nil {
-		w.k.Gemm(dx, dy, l.W.mat(), acc)
+		w.mul(dx, dy, l.W, acc)
 	}
 	a := l.LoRA
 	if a == nil {

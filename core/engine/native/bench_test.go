@@ -33,9 +33,9 @@ func benchSequences(n, length, first, vocab int) []sequence {
 }
 
 // benchStepper is a stepper around a new model.
-func benchStepper(b *testing.B, arch Arch, lora *loraSpec, longest int) *stepper {
+func benchStepper(b *testing.B, arch Arch, src source, lora *loraSpec, longest int) *stepper {
 	b.Helper()
-	m, err := newModel(arch, seedSource{1}, lora, true)
+	m, err := newModel(arch, src, lora, true)
 	require.NoError(b, err)
 	m.prepare(longest)
 	s, err := newStepper(m, 0.01, 1)
@@ -52,14 +52,17 @@ func BenchmarkStep(b *testing.B) {
 		base                         string
 		vocab, batch, length, labels int
 		lora                         *loraSpec
+		src                          source
 	}{
-		{"demo", "builtin:nano", 420, 32, 18, 8, nil},
-		{"micro-full", "builtin:micro", 4096, 8, 128, 128, nil},
-		{"micro-lora", "builtin:micro", 4096, 8, 128, 128, auto},
+		{"demo", "builtin:nano", 420, 32, 18, 8, nil, seedSource{1}},
+		{"micro-full", "builtin:micro", 4096, 8, 128, 128, nil, seedSource{1}},
+		{"micro-lora", "builtin:micro", 4096, 8, 128, 128, auto, seedSource{1}},
+		{"micro-lora-8bit", "builtin:micro", 4096, 8, 128, 128, auto, &quantSource{seedSource{1}, "8bit"}},
+		{"micro-lora-4bit", "builtin:micro", 4096, 8, 128, 128, auto, &quantSource{seedSource{1}, "4bit"}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			seqs := benchSequences(c.batch, c.length, c.length+1-c.labels, c.vocab)
-			s := benchStepper(b, benchArch(b, c.base, c.vocab), c.lora, c.length+1)
+			s := benchStepper(b, benchArch(b, c.base, c.vocab), c.src, c.lora, c.length+1)
 			labels, units := labelCount(seqs), group(nil, seqs)
 			drop := dropout{on: c.lora != nil, seed: 1}
 			for b.Loop() {
@@ -76,7 +79,7 @@ func BenchmarkStep(b *testing.B) {
 func BenchmarkGenerate(b *testing.B) {
 	arch := benchArch(b, "builtin:micro", 4096)
 	seqs := benchSequences(16, 32, 1, 4096)
-	s := benchStepper(b, arch, nil, 128)
+	s := benchStepper(b, arch, seedSource{1}, nil, 128)
 	prompts, out := make([][]int32, len(seqs)), make([][]int32, len(seqs))
 	for i := range seqs {
 		prompts[i] = seqs[i].ids

@@ -76,7 +76,7 @@ func (w *worker) logits(y tensor.Matrix) tensor.Matrix {
 	normed, inv := w.a.mat(y.Rows, d), w.a.take(y.Rows)
 	w.k.RMSNorm(normed.Data, inv, y.Data, w.m.Norm.Value, d, float32(w.m.Arch.RMSEps))
 	logits := w.a.mat(y.Rows, w.m.Head.Shape[0])
-	w.k.Gemm(logits, normed, w.m.Head.mat().T(), false)
+	w.mulT(logits, normed, w.m.Head)
 	return logits
 }
 
@@ -108,7 +108,7 @@ func (w *worker) decode(c *cache, g generation, searches []*beamSearch, step int
 	d := w.m.Arch.Hidden
 	x := w.a.mat(len(rows), d)
 	for i, r := range rows {
-		copy(x.Row(i), w.m.Embed.Value[int(r.search.beams[r.beam].last())*d:])
+		w.m.embedding(x.Row(i), r.search.beams[r.beam].last())
 	}
 	mark := w.a.mark()
 	for l, b := range w.m.Blocks {

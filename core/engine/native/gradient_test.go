@@ -83,16 +83,19 @@ func TestGradients(t *testing.T) {
 		arch   Arch
 		lora   *loraSpec
 		labels int
+		src    source
 	}{
-		{"full/sft/tied", tinyArch(true), nil, 0},
-		{"full/sft/untied", tinyArch(false), nil, 0},
-		{"full/classification", tinyArch(true, "a", "b", "c"), nil, 3},
-		{"lora/sft/auto", tinyArch(true), &loraSpec{r: 3, alpha: 6, modules: []string{"q_proj", "v_proj"}}, 0},
-		{"lora/sft/all", tinyArch(false), &loraSpec{r: 2, alpha: 5, modules: all}, 0},
-		{"lora/classification", tinyArch(true, "a", "b"), &loraSpec{r: 2, alpha: 4, modules: all}, 2},
+		{"full/sft/tied", tinyArch(true), nil, 0, loudSource{3}},
+		{"full/sft/untied", tinyArch(false), nil, 0, loudSource{3}},
+		{"full/classification", tinyArch(true, "a", "b", "c"), nil, 3, loudSource{3}},
+		{"lora/sft/auto", tinyArch(true), &loraSpec{r: 3, alpha: 6, modules: []string{"q_proj", "v_proj"}}, 0, loudSource{3}},
+		{"lora/sft/all", tinyArch(false), &loraSpec{r: 2, alpha: 5, modules: all}, 0, loudSource{3}},
+		{"lora/classification", tinyArch(true, "a", "b"), &loraSpec{r: 2, alpha: 4, modules: all}, 2, loudSource{3}},
+		{"lora/8bit", tinyArch(true), &loraSpec{r: 2, alpha: 4, modules: all}, 0, &quantSource{loudSource{3}, "8bit"}},
+		{"lora/4bit", tinyArch(false), &loraSpec{r: 2, alpha: 4, modules: all}, 0, &quantSource{loudSource{3}, "4bit"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m, err := newModel(c.arch, loudSource{3}, c.lora, true)
+			m, err := newModel(c.arch, c.src, c.lora, true)
 			require.NoError(t, err)
 			for i, p := range m.adapters { // B starts at zero, which would hide A
 				tensor.NewPhilox(7, uint64(i)).Normal(p.Value, 0.3)

@@ -39,13 +39,13 @@ func (w *worker) losses(u *unit, index int, y, dy tensor.Matrix, scale float32, 
 		chunkMark := w.a.mark()
 		x := rowsOf(normed, c0, min(lossChunk, y.Rows-c0))
 		logits := w.a.mat(x.Rows, weights.Shape[0])
-		w.k.Gemm(logits, x, weights.mat().T(), false)
+		w.mulT(logits, x, weights)
 		for i := range x.Rows {
 			row := logits.Row(i)
 			at.advance(w.k.CrossEntropy(row, at.target(), scale), row)
 		}
 		if train {
-			w.k.Gemm(rowsOf(dnormed, c0, x.Rows), logits, weights.mat(), false)
+			w.mul(rowsOf(dnormed, c0, x.Rows), logits, weights, false)
 			if weights.trainable() {
 				if c0 == 0 {
 					turn.enter(headStage, index)

@@ -13,6 +13,8 @@ type Param struct {
 	Name  string // as in the Hugging Face layout
 	Shape []int
 	Value []float32
+	// Quant stands in for Value in a quantised base.
+	Quant tensor.Quantized
 	// Grad, M and V are the gradient and the optimiser's moments; nil when the
 	// parameter is frozen.
 	Grad, M, V []float32
@@ -103,21 +105,36 @@ func newModel(arch Arch, src source, lora *loraSpec, train bool) (*Model, error)
 		m.chooseTrainable(lora != nil)
 	}
 	for _, p := range m.params {
-		values, err := src.tensor(p.Name, p.Shape)
-		if err != nil {
+		if err := p.read(src); err != nil {
 			return nil, err
-		}
-		if p.trainable() {
-			copy(p.Value, values)
-			src.release(p.Name)
-		} else {
-			p.Value = values
 		}
 	}
 	if lora != nil {
 		lora.initialise(m)
 	}
 	return m, nil
+}
+
+// read takes the parameter's values from the source; frozen ones may be shared
+// with it, or stay quantised.
+func (p *Param) read(src source) error {
+	if q, ok := src.(*quantSource); ok && !p.trainable() {
+		var err error
+		if p.Quant, err = q.quantized(p.Name, p.Shape); err != nil || p.Quant != nil {
+			return err
+		}
+	}
+	values, err := src.tensor(p.Name, p.Shape)
+	if err != nil {
+		return err
+	}
+	if !p.trainable() {
+		p.Value = values
+		return nil
+	}
+	copy(p.Value, values)
+	src.release(p.Name)
+	return nil
 }
 
 func (m *Model) layout() {
@@ -127,7 +144,7 @@ func (m *Model) layout() {
 		m.params = append(m.params, p)
 		return p
 	}
-	m.Embed = add("model.embed_tokens.weight", true, a.VocabSize, a.Hidden)
+	m.Embed = add(embedName, true, a.VocabSize, a.Hidden)
 	for i := range a.Layers {
 		prefix := fmt.Sprintf("model.layers.%d.", i)
 		shapes := [][2]int{{a.attn(), a.Hidden}, {a.kv(), a.Hidden}, {a.kv(), a.Hidden}, {a.Hidden, a.attn()},
@@ -150,11 +167,16 @@ func (m *Model) layout() {
 	case a.Tied:
 		m.Head = m.Embed
 	default:
-		m.Head = add("lm_head.weight", true, a.VocabSize, a.Hidden)
+		m.Head = add(headName, true, a.VocabSize, a.Hidden)
 	}
 }
 
-const scoreName = "score.weight"
+// Names of parameters that are treated apart.
+const (
+	embedName = "model.embed_tokens.weight"
+	headName  = "lm_head.weight"
+	scoreName = "score.weight"
+)
 
 // chooseTrainable gives gradients to the adapters and the classification head,
 // or to everything.

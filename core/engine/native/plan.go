@@ -166,7 +166,7 @@ func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes
 	if rows := l.longest; rows > maxUnitRows {
 		peak = max(peak, t.model.scratchFloats(t.model.largestUnit(rows), t.dropout()))
 	}
-	trained, frozen := t.model.counts()
-	floats := 4*trained + frozen + int64(len(t.pool.workers)*peak+len(t.slots.grad))
-	return seconds, 4*floats + processBytes, nil
+	trained, _ := t.model.counts()
+	floats := 4*trained + int64(len(t.pool.workers)*peak+len(t.slots.grad))
+	return seconds, 4*floats + t.model.baseBytes() + processBytes, nil
 }

@@ -16,8 +16,13 @@ func newReference(m *Model) *reference {
 	r := &reference{m: m, values: map[*Param][]float64{}}
 	for _, list := range [][]*Param{m.params, m.adapters} {
 		for _, p := range list {
-			v := make([]float64, len(p.Value))
-			for i, x := range p.Value {
+			values := p.Value
+			if p.Quant != nil {
+				values = make([]float32, size(p.Shape))
+				p.Quant.Rows(values, 0, p.Shape[0])
+			}
+			v := make([]float64, len(values))
+			for i, x := range values {
 				v[i] = float64(x)
 			}
 			r.values[p] = v

@@ -37,6 +37,9 @@ func newSetup(ctx context.Context, job engine.Job) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.cfg.LoRA.Enabled {
+		b.quantize(s.cfg.LoRA.Quantization)
+	}
 	if err := s.build(ctx, b); err != nil {
 		return nil, firstError(err, b.src.close())
 	}
@@ -52,9 +55,6 @@ func (s *setup) checkConfig() error {
 	case c.Compute.Device != "auto" && c.Compute.Device != "cpu":
 		return bad(fmt.Sprintf("compute.device is %q, and this engine computes on the CPU", c.Compute.Device),
 			"set compute.device to auto or cpu")
-	case c.LoRA.Enabled && c.LoRA.Quantization != "none":
-		return bad(fmt.Sprintf("lora.quantization is %q, and this engine keeps the base in float32", c.LoRA.Quantization),
-			"set lora.quantization to none")
 	case c.Compute.Distributed:
 		return bad("compute.distributed is set, and this engine trains in one process", "set compute.distributed to false")
 	case c.Output.PushToHub:

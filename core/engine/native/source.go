@@ -254,6 +254,9 @@ func openAdapterRun(run string, seed int64, depth int) (*base, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.LoRA.Enabled {
+		b.quantize(cfg.LoRA.Quantization)
+	}
 	b.arch = arch
 	b.tokenizerDir = filepath.Join(run, "tokenizer")
 	b.src = &mergedSource{base: b.src, kern: kern, scale: float32(ac.Alpha / float64(ac.R)),
@@ -261,9 +264,20 @@ func openAdapterRun(run string, seed int64, depth int) (*base, error) {
 	return b, nil
 }
 
+// quantize keeps the base in fewer bits, as lora.quantization says.
+func (b *base) quantize(bits string) {
+	if bits != "none" {
+		b.src = &quantSource{b.src, bits}
+	}
+}
+
 // keepScore makes the base's classification head part of the model.
 func (b *base) keepScore() {
-	switch s := b.src.(type) {
+	src := b.src
+	if q, ok := src.(*quantSource); ok {
+		src = q.source
+	}
+	switch s := src.(type) {
 	case *fileSource:
 		s.keepScore = true
 	case *mergedSource:

@@ -86,7 +86,7 @@ func (w *worker) embed(x []float32, u *unit) {
 	for i := range u.seqs {
 		s := &u.seqs[i]
 		for _, id := range s.ids[:s.inputs()] {
-			copy(x[:d], w.m.Embed.Value[int(id)*d:])
+			w.m.embedding(x[:d], id)
 			x = x[d:]
 		}
 	}
@@ -213,7 +213,7 @@ func (w *worker) queryRows(x tensor.Matrix, st *blockState) tensor.Matrix {
 // project computes y = x·Wᵀ, plus the adapter's part, whose low-rank state it
 // leaves in t.
 func (w *worker) project(y, x tensor.Matrix, l *Linear, t tensor.Matrix, st *blockState) {
-	w.k.Gemm(y, x, l.W.mat().T(), false)
+	w.mulT(y, x, l.W)
 	if l.LoRA == nil {
 		return
 	}
