@@ -5,32 +5,140 @@ import (
 	"testing"
 )
 
+// eachISA runs a benchmark for every instruction set of this machine.
+func eachISA(b *testing.B, run func(b *testing.B, k Kernels)) {
+	for _, name := range ISAs() {
+		b.Run(name, func(b *testing.B) {
+			k, err := NewISA(name)
+			if err != nil {
+				b.Fatal(err)
+			}
+			run(b, k)
+		})
+	}
+}
+
+func random(n int, seed int64) []float32 {
+	x := make([]float32, n)
+	NewPhilox(seed).Normal(x, 1)
+	return x
+}
+
+func rate(b *testing.B, flops int) {
+	b.ReportMetric(float64(flops)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOPS")
+}
+
+// BenchmarkPeak is what the multiply-add units can do: a tile whose operands
+// never leave the first-level cache. The share of the peak of another figure
+// is its ratio to this one.
+func BenchmarkPeak(b *testing.B) {
+	eachISA(b, func(b *testing.B, k Kernels) {
+		run, flops := peakProbe(k)
+		for b.Loop() {
+			run()
+		}
+		rate(b, flops)
+	})
+}
+
+// portableProbe is the peak of code without assembly: a product that fits in
+// the first-level cache.
+func portableProbe(k Kernels) (run func(), flops int) {
+	const n = 32
+	a, b, c := random(n*n, 1), random(n*n, 2), make([]float32, n*n)
+	return func() { k.Gemm(Mat(c, n, n), Mat(a, n, n), Mat(b, n, n), false) }, 2 * n * n * n
+}
+
+// BenchmarkGemm runs the shapes of training and generation: square ones, the
+// projections of small models, adapters with r 8 and 16, tiles of attention and
+// few rows.
 func BenchmarkGemm(b *testing.B) {
-	for _, s := range [][3]int{{256, 256, 256}, {512, 512, 512}, {256, 344, 128}, {24, 24, 32}, {256, 16, 256}, {16, 256, 256}} {
-		m, n, k := s[0], s[1], s[2]
-		a, x, c := make([]float32, m*k), make([]float32, k*n), make([]float32, m*n)
-		rng := NewPhilox(1)
-		rng.Normal(a, 1)
-		rng.Normal(x, 1)
-		for _, form := range []string{"NN", "NT", "TN"} {
-			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, form), func(b *testing.B) {
-				kern, err := New()
-				if err != nil {
-					b.Fatal(err)
-				}
-				left, right := Mat(a, m, k), Mat(x, k, n)
-				if form == "NT" {
-					right = Mat(x, n, k).T()
-				}
-				if form == "TN" {
+	shapes := [][3]int{
+		{256, 256, 256}, {512, 512, 512}, {256, 344, 128}, {256, 688, 256}, {256, 1536, 576}, {128, 400, 128},
+		{256, 16, 256}, {256, 256, 16}, {16, 256, 256}, {256, 8, 256}, {256, 256, 8}, {8, 256, 256},
+		{24, 24, 32}, {64, 64, 32}, {64, 2048, 64}, {64, 64, 2048},
+		{1, 576, 576}, {4, 576, 576}, {16, 576, 576}, {32, 576, 576},
+	}
+	eachISA(b, func(b *testing.B, kern Kernels) {
+		for _, s := range shapes {
+			m, n, k := s[0], s[1], s[2]
+			a, x, c := random(m*k, 1), random(k*n, 2), make([]float32, m*n)
+			for _, form := range []string{"NN", "NT", "TN"} {
+				left, right, out := Mat(a, m, k), Mat(x, k, n), Mat(c, m, n)
+				if form[0] == 'T' {
 					left = Mat(a, k, m).T()
 				}
-				out := Mat(c, m, n)
-				for b.Loop() {
-					kern.Gemm(out, left, right, false)
+				if form[1] == 'T' {
+					right = Mat(x, n, k).T()
 				}
-				b.ReportMetric(2*float64(m)*float64(n)*float64(k)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOPS")
+				b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, form), func(b *testing.B) {
+					for b.Loop() {
+						kern.Gemm(out, left, right, false)
+					}
+					rate(b, 2*m*n*k)
+				})
+			}
+		}
+	})
+}
+
+// BenchmarkRows runs the row kernels on 64 rows of 512 values, which stay in
+// the second-level cache, and reports the time of one value.
+func BenchmarkRows(b *testing.B) {
+	const rows, d = 64, 512
+	eachISA(b, func(b *testing.B, k Kernels) {
+		x, y, z, u := random(rows*d, 1), random(rows*d, 2), random(rows*d, 3), random(rows*d, 4)
+		w, inv, pos := random(d, 5), make([]float32, rows), make([]int32, rows)
+		mean, variance := make([]float32, rows*d), make([]float32, rows*d)
+		table := NewRopeTable(64, rows, 10000)
+		step := AdamWStep{LR: 1e-3, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Correction1: 1, Correction2: 1, GradScale: 1}
+		for _, op := range []struct {
+			name string
+			run  func()
+		}{
+			{"RMSNorm", func() { k.RMSNorm(z, inv, x, w, d, 1e-5) }},
+			{"RMSNormBackward", func() { k.RMSNormBackward(z, w, y, x, w, inv, d) }},
+			{"Rope", func() { k.Rope(x, d/64, pos, table, false) }},
+			{"SwiGLU", func() { k.SwiGLU(z, x, y) }},
+			{"SwiGLUBackward", func() { copy(z, x); copy(u, y); k.SwiGLUBackward(z, u, y) }},
+			{"CausalSoftmax", func() { k.CausalSoftmax(Mat(z, rows, d), d, 1) }},
+			{"SoftmaxBackward", func() { copy(z, x); k.SoftmaxBackward(Mat(z, rows, d), Mat(y, rows, d), 1) }},
+			{"CrossEntropy", func() {
+				copy(z, x)
+				for r := range rows {
+					k.CrossEntropy(z[r*d:(r+1)*d], r, 1)
+				}
+			}},
+			{"LogSumExp", func() { k.LogSumExp(x) }},
+			{"AdamW", func() { k.AdamW(u, x, mean, variance, step) }},
+			{"Add", func() { clear(z); k.Add(z, x) }},
+			{"Scale", func() { k.Scale(z, 1) }},
+			{"SumSquares", func() { k.SumSquares(x) }},
+		} {
+			b.Run(op.name, func(b *testing.B) {
+				for b.Loop() {
+					op.run()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows/d, "ns/value")
 			})
 		}
+	})
+}
+
+// BenchmarkDropout compares Philox.Dropout, which uses vectors where it can,
+// with its plain code.
+func BenchmarkDropout(b *testing.B) {
+	const n = 4096
+	x, y, p := random(n, 1), make([]float32, n), NewPhilox(1)
+	for name, run := range map[string]func(){
+		"vectors": func() { p.Dropout(y, x, 1, 0.1) },
+		"plain":   func() { p.dropout(y, x, 0, 1, 1<<28, 1.1) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				run()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/value")
+		})
 	}
 }

@@ -2,21 +2,20 @@ package tensor
 
 import "unsafe"
 
-//go:generate go run ./asm -dir .
-
-// Blocking of the product (Goto and van de Geijn 2008): a block of b, blockK
-// rows by blockN columns, is packed into panels and stays in the second-level
-// cache (768 KB of at least 1 MB); a strip of a, some rows by blockK columns,
-// stays in the first-level cache while it meets every panel.
+// Blocking of the product (Goto and van de Geijn 2008): a block of b, at most
+// blockK rows by blockN columns, is packed into panels and stays in the
+// second-level cache (393 KB of at least 512). A strip of a, some rows by as
+// many columns, stays in the first-level cache (8 or 16 KB) while the panels
+// stream by.
 //
-// blockK also fixes the order of the sums: an element of c is the sum over
-// blocks of blockK terms, each a chain of fused multiply-adds from zero, added
-// one after the other, to c itself if it accumulates. Every tile shape, packed
-// or not, of both instruction sets follows that order, so they agree in every
-// bit.
+// blockK also fixes the order of the sums: k is cut into equal blocks, as few
+// as possible, and an element of c is the sum over blocks, each a chain of
+// fused multiply-adds from zero, added one after the other, to c itself if it
+// accumulates. Every tile shape, packed or not, of both instruction sets
+// follows that order, so they agree in every bit.
 const (
 	blockK = 256
-	blockN = 768
+	blockN = 384
 )
 
 // tile is the argument of the assembly, which knows its layout (asm/gemm.go).
@@ -47,21 +46,25 @@ type tileSet struct {
 type simd struct {
 	generic // for views with no unit stride
 	isa     string
-	lanes   int       // float32 values in a register
 	sets    []tileSet // widest first
 	rows    *rowSet
 	scratch []float32
-	packedA []float32
-	packedB []float32
-	t       tile
-	groups  []columns
+	// stripRow values of a column of a are copied side by side, room for the
+	// highest of the widest tiles.
+	stripRow int
+	packedA  []float32
+	packedB  []float32
+	turn     []float32
+	t        tile
+	groups   []columns
 }
 
-func newSIMD(isa string, lanes int, sets []tileSet, rows *rowSet) *simd {
-	return &simd{isa: isa, lanes: lanes, sets: sets, rows: rows,
+func newSIMD(isa string, stripRow int, sets []tileSet, rows *rowSet) *simd {
+	return &simd{isa: isa, stripRow: stripRow, sets: sets, rows: rows,
 		scratch: alignedFloats(sumChunk),
-		packedA: alignedFloats(blockK * 16),
+		packedA: alignedFloats(stripsAhead * blockK * stripRow),
 		packedB: alignedFloats(blockK * (blockN + 32)),
+		turn:    alignedFloats(turnedSize),
 		groups:  make([]columns, 0, 4)}
 }
 
@@ -98,16 +101,32 @@ func (s *simd) Gemm(c, a, b Matrix, acc bool) {
 		s.generic.Gemm(c, a, b, acc)
 		return
 	}
-	direct := b.ColStride == 1 && (m <= directRows || n <= s.sets[0].width)
-	wide := blockN
-	if !direct && m <= 2*(len(s.sets[0].tiles)-1) {
-		wide = 2 * s.sets[0].width // two panels stay in the first-level cache
+	switch {
+	case isFew(m, n, k, a, b):
+		s.few(c, a, b, acc)
+	case turns(m, n, k, a, b, acc):
+		s.turned(c, a, b, acc)
+	default:
+		s.product(c, a, b, acc)
 	}
+	s.t = tile{} // keep no pointers
+}
+
+// product is Gemm for shapes without a zero, where b has a unit stride.
+func (s *simd) product(c, a, b Matrix, acc bool) {
+	m, n, k := c.Rows, c.Cols, a.Cols
+	width := s.sets[0].width
+	direct := b.ColStride == 1 && (m <= directRows || n <= width || k <= shallow)
+	wide := evenly(n, blockN, width)
+	if !direct && m <= 2*(len(s.sets[0].tiles)-1) {
+		wide = width // one panel that stays in the first-level cache
+	}
+	deep := evenly(k, blockK, 8)
 	s.t.cRow = 4 * c.RowStride
 	for j := 0; j < n; j += wide {
 		nc := min(wide, n-j)
-		for p := 0; p < k; p += blockK {
-			s.t.k = min(blockK, k-p)
+		for p := 0; p < k; p += deep {
+			s.t.k = min(deep, k-p)
 			s.t.add = 1
 			if p == 0 && !acc {
 				s.t.add = 0
@@ -117,9 +136,23 @@ func (s *simd) Gemm(c, a, b Matrix, acc bool) {
 	}
 }
 
+// evenly is the size of the blocks when n is cut into as few as possible of at
+// most the given size: equal ones but for the last, in multiples of step.
+func evenly(n, most, step int) int {
+	if n <= most {
+		return n
+	}
+	blocks := (n + most - 1) / most
+	return (n + blocks*step - 1) / (blocks * step) * step
+}
+
 // directRows is the number of rows up to which copying b costs more than
 // reading it in place.
 const directRows = 24
+
+// shallow is the k up to which neither operand is copied: the lines in use fit
+// the first-level cache wherever they lie.
+const shallow = 64
 
 // block computes columns j..j+nc of c over s.t.k columns of a from p on, in
 // strips of nearly equal height.
@@ -136,14 +169,22 @@ func (s *simd) block(c, a, b Matrix, j, nc, p int, direct bool) {
 	}
 	t := &s.t
 	t.aRow, t.aCol = 4*a.RowStride, 4*a.ColStride
-	pack := packsA(a, nc)
+	pack, packed, used := packsA(a, nc), 0, 0 // strips
+	if pack {
+		t.aRow, t.aCol = 4, 4*s.stripRow
+	}
 	most := len(s.groups[0].set.tiles) - 1
-	left := (c.Rows + most - 1) / most
+	left := stripRows(c.Rows, most)
 	for i := 0; i < c.Rows; left-- {
-		rows := (c.Rows - i + left - 1) / left
-		t.a = unsafe.Pointer(&a.Data[i*a.RowStride+p*a.ColStride])
+		rows := stripRows(c.Rows-i, left)
 		if pack {
-			s.packA(a, rows)
+			if used == packed {
+				packed, used = s.packA(a, i, p, left), 0
+			}
+			t.a = unsafe.Pointer(&s.packedA[used*blockK*s.stripRow])
+			used++
+		} else {
+			t.a = unsafe.Pointer(&a.Data[i*a.RowStride+p*a.ColStride])
 		}
 		for g := range s.groups {
 			g := &s.groups[g]
@@ -159,28 +200,6 @@ func (s *simd) block(c, a, b Matrix, j, nc, p int, direct bool) {
 		}
 		i += rows
 	}
-}
-
-// packsA tells whether copying a strip of a pays before it meets n columns.
-// The copy also gathers what the strides scatter over few sets of the cache,
-// the more so the longer they are.
-func packsA(a Matrix, n int) bool {
-	if a.RowStride != 1 && a.ColStride != 1 {
-		return false
-	}
-	return n >= 96 || n >= 48 && max(a.RowStride, a.ColStride) >= 512
-}
-
-// packA copies the strip of a that s.t points to, column by column.
-func (s *simd) packA(a Matrix, rows int) {
-	t := &s.t
-	dst := &s.packedA[0]
-	if a.RowStride == 1 {
-		copyRows(dst, 64, (*float32)(t.a), 4*a.ColStride, t.k, rows)
-	} else {
-		transpose(dst, 64, (*float32)(t.a), 4*a.RowStride, rows, t.k)
-	}
-	t.a, t.aRow, t.aCol = unsafe.Pointer(dst), 4, 64
 }
 
 // columns is a run of columns of a block that one width of tile computes.
@@ -202,32 +221,4 @@ func (s *simd) group(n int) columns {
 		g.tail = n
 	}
 	return g
-}
-
-// packB copies columns j..j+nc of the block of b that starts at row p into
-// panels of the widest tile. A partial last panel is as narrow as multiples of
-// 8 allow.
-func (s *simd) packB(b Matrix, j, nc, p int) {
-	width := s.sets[0].width
-	for at := 0; at < nc; at += width {
-		cols := min(width, nc-at)
-		row := 4 * ((cols + 7) &^ 7)
-		dst := &s.packedB[at*s.t.k]
-		src := &b.Data[p*b.RowStride+(j+at)*b.ColStride]
-		if b.ColStride == 1 {
-			copyRows(dst, row, src, 4*b.RowStride, s.t.k, cols)
-		} else {
-			transpose(dst, row, src, 4*b.ColStride, cols, s.t.k)
-		}
-	}
-}
-
-// packedPanel points s.t at column at of the nc packed columns.
-func (s *simd) packedPanel(at, nc int) {
-	width := s.sets[0].width
-	first := at &^ (width - 1)
-	cols := min(width, (nc-first+7)&^7)
-	s.t.b = unsafe.Pointer(&s.packedB[first*s.t.k+at-first])
-	s.t.bRow = 4 * cols
-	s.t.bPanel = 4 * width * s.t.k
 }

@@ -23,7 +23,7 @@ DATA tileMasks<>+60(SB)/4, $0x00000000
 GLOBL tileMasks<>(SB), RODATA|NOPTR, $64
 
 // func tile2x1x16(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x1x16(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), CX
@@ -36,11 +36,18 @@ TEXT ·tile2x1x16(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   DI, BX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R10
+	MOVQ       DI, BX
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R10
+	MOVQ       56(AX), R11
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R10, $0x20
+	JL         k
+	MOVQ       R8, R11
+	PREFETCHT0 (R11)
 
 k:
 	VMOVUPS      (BX), Y2
@@ -109,7 +116,7 @@ done:
 	RET
 
 // func tile2x2x16(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x2x16(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -122,13 +129,22 @@ TEXT ·tile2x2x16(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R8, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R11
+	MOVQ       R8, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R11
+	MOVQ       56(AX), R13
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R11, $0x20
+	JL         k
+	MOVQ       R9, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
 
 k:
 	VMOVUPS      (SI), Y4
@@ -218,7 +234,7 @@ done:
 	RET
 
 // func tile2x3x16(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x3x16(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -231,15 +247,26 @@ TEXT ·tile2x3x16(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R8, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R11
+	MOVQ       R8, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R11
+	MOVQ       56(AX), R13
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R11, $0x20
+	JL         k
+	MOVQ       R9, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
 
 k:
 	VMOVUPS      (SI), Y6
@@ -350,7 +377,7 @@ done:
 	RET
 
 // func tile2x4x16(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x4x16(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -364,17 +391,30 @@ TEXT ·tile2x4x16(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R9, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R12
+	MOVQ       R9, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R12
+	MOVQ       56(AX), R14
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R12, $0x20
+	JL         k
+	MOVQ       R10, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
 
 k:
 	VMOVUPS      (SI), Y8
@@ -506,7 +546,7 @@ done:
 	RET
 
 // func tile2x5x16(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x5x16(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -520,19 +560,34 @@ TEXT ·tile2x5x16(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R9, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R12
+	MOVQ       R9, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R12
+	MOVQ       56(AX), R14
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R12, $0x20
+	JL         k
+	MOVQ       R10, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
 
 k:
 	VMOVUPS      (SI), Y10
@@ -685,7 +740,7 @@ done:
 	RET
 
 // func tile2x6x16(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x6x16(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -700,21 +755,38 @@ TEXT ·tile2x6x16(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R10, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R13
+	MOVQ       R10, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       56(AX), R15
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R13, $0x20
+	JL         k
+	MOVQ       R11, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
 
 k:
 	VMOVUPS      (SI), Y12
@@ -888,7 +960,7 @@ done:
 	RET
 
 // func tile2x1x8(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x1x8(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), CX
@@ -901,10 +973,17 @@ TEXT ·tile2x1x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   DI, BX
-	VXORPS Y0, Y0, Y0
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R10
+	MOVQ       DI, BX
+	VXORPS     Y0, Y0, Y0
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R10
+	MOVQ       56(AX), R11
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R10, $0x20
+	JL         k
+	MOVQ       R8, R11
+	PREFETCHT0 (R11)
 
 k:
 	VMOVUPS      (BX), Y1
@@ -964,7 +1043,7 @@ done:
 	RET
 
 // func tile2x2x8(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x2x8(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -977,11 +1056,20 @@ TEXT ·tile2x2x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R8, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R11
+	MOVQ       R8, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R11
+	MOVQ       56(AX), R13
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R11, $0x20
+	JL         k
+	MOVQ       R9, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
 
 k:
 	VMOVUPS      (SI), Y2
@@ -1055,7 +1143,7 @@ done:
 	RET
 
 // func tile2x3x8(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x3x8(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -1068,12 +1156,23 @@ TEXT ·tile2x3x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R8, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R11
+	MOVQ       R8, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R11
+	MOVQ       56(AX), R13
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R11, $0x20
+	JL         k
+	MOVQ       R9, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
 
 k:
 	VMOVUPS      (SI), Y3
@@ -1161,7 +1260,7 @@ done:
 	RET
 
 // func tile2x4x8(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x4x8(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -1175,13 +1274,26 @@ TEXT ·tile2x4x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R9, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R12
+	MOVQ       R9, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R12
+	MOVQ       56(AX), R14
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R12, $0x20
+	JL         k
+	MOVQ       R10, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
 
 k:
 	VMOVUPS      (SI), Y4
@@ -1283,7 +1395,7 @@ done:
 	RET
 
 // func tile2x5x8(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x5x8(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -1297,14 +1409,29 @@ TEXT ·tile2x5x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R9, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R12
+	MOVQ       R9, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R12
+	MOVQ       56(AX), R14
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R12, $0x20
+	JL         k
+	MOVQ       R10, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
 
 k:
 	VMOVUPS      (SI), Y5
@@ -1420,7 +1547,7 @@ done:
 	RET
 
 // func tile2x6x8(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x6x8(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -1435,15 +1562,32 @@ TEXT ·tile2x6x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R10, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R13
+	MOVQ       R10, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       56(AX), R15
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R13, $0x20
+	JL         k
+	MOVQ       R11, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
 
 k:
 	VMOVUPS      (SI), Y6
@@ -1573,7 +1717,7 @@ done:
 	RET
 
 // func tile2x7x8(t *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2x7x8(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
@@ -1588,16 +1732,35 @@ TEXT ·tile2x7x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R10, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	MOVQ   (AX), CX
-	MOVQ   64(AX), R13
+	MOVQ       R10, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       56(AX), R15
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R13, $0x20
+	JL         k
+	MOVQ       R11, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
 
 k:
 	VMOVUPS      (SI), Y7
@@ -1741,8 +1904,8 @@ done:
 	RET
 
 // func tile2x8x8(t *tile)
-// Requires: AVX, FMA3
-TEXT ·tile2x8x8(SB), NOSPLIT, $0-8
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x8x8(SB), NOSPLIT, $8-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
 	MOVQ  16(AX), BX
@@ -1756,19 +1919,40 @@ TEXT ·tile2x8x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R10, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   (AX), CX
-	LEAQ   (CX)(DX*1), R13
-	LEAQ   (R13)(R8*2), R13
-	MOVQ   64(AX), R14
+	MOVQ       R10, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	MOVQ       (AX), CX
+	LEAQ       (CX)(DX*1), R13
+	LEAQ       (R13)(R8*2), R13
+	MOVQ       64(AX), R14
+	MOVQ       56(AX), BP
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R14, $0x20
+	JL         k
+	MOVQ       R11, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
 
 k:
 	VMOVUPS      (SI), Y8
@@ -1930,8 +2114,8 @@ done:
 	RET
 
 // func tile2x9x8(t *tile)
-// Requires: AVX, FMA3
-TEXT ·tile2x9x8(SB), NOSPLIT, $0-8
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x9x8(SB), NOSPLIT, $8-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
 	MOVQ  16(AX), BX
@@ -1945,20 +2129,43 @@ TEXT ·tile2x9x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R10, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	MOVQ   (AX), CX
-	LEAQ   (CX)(DX*1), R13
-	LEAQ   (R13)(R8*2), R13
-	MOVQ   64(AX), R14
+	MOVQ       R10, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	MOVQ       (AX), CX
+	LEAQ       (CX)(DX*1), R13
+	LEAQ       (R13)(R8*2), R13
+	MOVQ       64(AX), R14
+	MOVQ       56(AX), BP
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R14, $0x20
+	JL         k
+	MOVQ       R11, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
 
 k:
 	VMOVUPS      (SI), Y9
@@ -2134,8 +2341,8 @@ done:
 	RET
 
 // func tile2x10x8(t *tile)
-// Requires: AVX, FMA3
-TEXT ·tile2x10x8(SB), NOSPLIT, $0-8
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x10x8(SB), NOSPLIT, $8-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
 	MOVQ  16(AX), BX
@@ -2149,21 +2356,46 @@ TEXT ·tile2x10x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R10, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	MOVQ   (AX), CX
-	LEAQ   (CX)(DX*1), R13
-	LEAQ   (R13)(R8*2), R13
-	MOVQ   64(AX), R14
+	MOVQ       R10, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	MOVQ       (AX), CX
+	LEAQ       (CX)(DX*1), R13
+	LEAQ       (R13)(R8*2), R13
+	MOVQ       64(AX), R14
+	MOVQ       56(AX), BP
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R14, $0x20
+	JL         k
+	MOVQ       R11, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
 
 k:
 	VMOVUPS      (SI), Y10
@@ -2353,8 +2585,8 @@ done:
 	RET
 
 // func tile2x11x8(t *tile)
-// Requires: AVX, FMA3
-TEXT ·tile2x11x8(SB), NOSPLIT, $0-8
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x11x8(SB), NOSPLIT, $8-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
 	MOVQ  16(AX), BX
@@ -2368,22 +2600,49 @@ TEXT ·tile2x11x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R10, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	MOVQ   (AX), CX
-	LEAQ   (CX)(DX*1), R13
-	LEAQ   (R13)(R8*2), R13
-	MOVQ   64(AX), R14
+	MOVQ       R10, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	MOVQ       (AX), CX
+	LEAQ       (CX)(DX*1), R13
+	LEAQ       (R13)(R8*2), R13
+	MOVQ       64(AX), R14
+	MOVQ       56(AX), BP
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R14, $0x20
+	JL         k
+	MOVQ       R11, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
 
 k:
 	VMOVUPS      (SI), Y11
@@ -2587,8 +2846,8 @@ done:
 	RET
 
 // func tile2x12x8(t *tile)
-// Requires: AVX, FMA3
-TEXT ·tile2x12x8(SB), NOSPLIT, $0-8
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x12x8(SB), NOSPLIT, $8-8
 	MOVQ  t+0(FP), AX
 	MOVQ  8(AX), DX
 	MOVQ  16(AX), BX
@@ -2602,23 +2861,52 @@ TEXT ·tile2x12x8(SB), NOSPLIT, $0-8
 	JZ    tail
 
 panel:
-	MOVQ   R10, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   (AX), CX
-	LEAQ   (CX)(DX*1), R13
-	LEAQ   (R13)(R8*2), R13
-	MOVQ   64(AX), R14
+	MOVQ       R10, SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       (AX), CX
+	LEAQ       (CX)(DX*1), R13
+	LEAQ       (R13)(R8*2), R13
+	MOVQ       64(AX), R14
+	MOVQ       56(AX), BP
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R14, $0x20
+	JL         k
+	MOVQ       R11, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
 
 k:
 	VMOVUPS      (SI), Y12

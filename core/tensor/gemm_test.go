@@ -95,6 +95,8 @@ func TestGemmAgainstFloat64(t *testing.T) {
 				n = 760 + r.IntN(60)
 			case 2:
 				m = 100 + r.IntN(100)
+			case 3:
+				m, n, inner = 1+r.IntN(3), 2000+r.IntN(200), 8+8*r.IntN(3)
 			}
 			a := view(r, m, inner, "pstg"[r.IntN(4)])
 			b := view(r, inner, n, "psttg"[r.IntN(5)])

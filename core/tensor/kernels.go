@@ -10,7 +10,17 @@
 //     same sequence computed in a batch give the same bytes.
 //   - No kernel allocates after its first call with a given shape.
 //   - No kernel starts a goroutine. A Kernels value belongs to one worker.
+//   - No kernel touches memory outside its operands; operands that do not fit
+//     each other panic.
+//
+// There are three implementations: assembly for AVX-512 and for AVX2 with FMA,
+// which the command in asm generates, and portable Go. Either assembly gives the
+// same bytes on every machine that has it. Between the three, results differ in
+// the last bits, save for Gemm, which is the same in both assemblies. Philox is
+// integer arithmetic and gives the same numbers everywhere.
 package tensor
+
+//go:generate go run ./asm -dir .
 
 // Kernels is the set of operations the engine is written in. Implementations
 // own scratch memory, so a value must not be shared between goroutines; make
@@ -76,9 +86,6 @@ type Kernels interface {
 
 	// SumSquares returns the sum of x² in float64, in one fixed order.
 	SumSquares(x []float32) float64
-
-	// Dropout is p.Dropout, faster and with the same bits.
-	Dropout(p Philox, dst, src []float32, row uint64, rate float32)
 }
 
 // AdamWStep holds the scalars of one optimiser step.

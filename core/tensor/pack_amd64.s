@@ -196,20 +196,20 @@ sixteenrows:
 	JL          sixteenpart
 	LEAQ        (R12)(SI*8), R13
 	VMOVUPS     (R11), X0
-	VINSERTF128 $0x01, (R11)(AX*4), Y0, Y0
-	VMOVUPS     (R11)(AX*1), X1
-	VINSERTF128 $0x01, (R11)(DX*1), Y1, Y1
-	VMOVUPS     (R11)(AX*2), X2
-	VINSERTF128 $0x01, (R11)(CX*2), Y2, Y2
-	VMOVUPS     (R11)(CX*1), X3
-	VINSERTF128 $0x01, (R11)(BX*1), Y3, Y3
 	VMOVUPS     16(R11), X4
+	VINSERTF128 $0x01, (R11)(AX*4), Y0, Y0
 	VINSERTF128 $0x01, 16(R11)(AX*4), Y4, Y4
+	VMOVUPS     (R11)(AX*1), X1
 	VMOVUPS     16(R11)(AX*1), X5
+	VINSERTF128 $0x01, (R11)(DX*1), Y1, Y1
 	VINSERTF128 $0x01, 16(R11)(DX*1), Y5, Y5
+	VMOVUPS     (R11)(AX*2), X2
 	VMOVUPS     16(R11)(AX*2), X6
+	VINSERTF128 $0x01, (R11)(CX*2), Y2, Y2
 	VINSERTF128 $0x01, 16(R11)(CX*2), Y6, Y6
+	VMOVUPS     (R11)(CX*1), X3
 	VMOVUPS     16(R11)(CX*1), X7
+	VINSERTF128 $0x01, (R11)(BX*1), Y3, Y3
 	VINSERTF128 $0x01, 16(R11)(BX*1), Y7, Y7
 	VUNPCKLPS   Y1, Y0, Y8
 	VUNPCKHPS   Y1, Y0, Y9
@@ -244,20 +244,20 @@ sixteenrows:
 	ADDQ        SI, R14
 	VMOVUPS     Y7, (R14)
 	VMOVUPS     32(R11), X0
-	VINSERTF128 $0x01, 32(R11)(AX*4), Y0, Y0
-	VMOVUPS     32(R11)(AX*1), X1
-	VINSERTF128 $0x01, 32(R11)(DX*1), Y1, Y1
-	VMOVUPS     32(R11)(AX*2), X2
-	VINSERTF128 $0x01, 32(R11)(CX*2), Y2, Y2
-	VMOVUPS     32(R11)(CX*1), X3
-	VINSERTF128 $0x01, 32(R11)(BX*1), Y3, Y3
 	VMOVUPS     48(R11), X4
+	VINSERTF128 $0x01, 32(R11)(AX*4), Y0, Y0
 	VINSERTF128 $0x01, 48(R11)(AX*4), Y4, Y4
+	VMOVUPS     32(R11)(AX*1), X1
 	VMOVUPS     48(R11)(AX*1), X5
+	VINSERTF128 $0x01, 32(R11)(DX*1), Y1, Y1
 	VINSERTF128 $0x01, 48(R11)(DX*1), Y5, Y5
+	VMOVUPS     32(R11)(AX*2), X2
 	VMOVUPS     48(R11)(AX*2), X6
+	VINSERTF128 $0x01, 32(R11)(CX*2), Y2, Y2
 	VINSERTF128 $0x01, 48(R11)(CX*2), Y6, Y6
+	VMOVUPS     32(R11)(CX*1), X3
 	VMOVUPS     48(R11)(CX*1), X7
+	VINSERTF128 $0x01, 32(R11)(BX*1), Y3, Y3
 	VINSERTF128 $0x01, 48(R11)(BX*1), Y7, Y7
 	VUNPCKLPS   Y1, Y0, Y8
 	VUNPCKHPS   Y1, Y0, Y9
@@ -507,6 +507,179 @@ sixteennext:
 	JMP  sixteen
 
 sixteenend:
+eight:
+	CMPQ R9, $0x08
+	JL   eightend
+	MOVQ rows+32(FP), R10
+	MOVQ R8, R11
+	MOVQ DI, R12
+
+eightrows:
+	CMPQ        R10, $0x08
+	JL          eightpart
+	LEAQ        (R12)(SI*8), R13
+	VMOVUPS     (R11), X0
+	VMOVUPS     16(R11), X4
+	VINSERTF128 $0x01, (R11)(AX*4), Y0, Y0
+	VINSERTF128 $0x01, 16(R11)(AX*4), Y4, Y4
+	VMOVUPS     (R11)(AX*1), X1
+	VMOVUPS     16(R11)(AX*1), X5
+	VINSERTF128 $0x01, (R11)(DX*1), Y1, Y1
+	VINSERTF128 $0x01, 16(R11)(DX*1), Y5, Y5
+	VMOVUPS     (R11)(AX*2), X2
+	VMOVUPS     16(R11)(AX*2), X6
+	VINSERTF128 $0x01, (R11)(CX*2), Y2, Y2
+	VINSERTF128 $0x01, 16(R11)(CX*2), Y6, Y6
+	VMOVUPS     (R11)(CX*1), X3
+	VMOVUPS     16(R11)(CX*1), X7
+	VINSERTF128 $0x01, (R11)(BX*1), Y3, Y3
+	VINSERTF128 $0x01, 16(R11)(BX*1), Y7, Y7
+	VUNPCKLPS   Y1, Y0, Y8
+	VUNPCKHPS   Y1, Y0, Y9
+	VUNPCKLPS   Y3, Y2, Y10
+	VUNPCKHPS   Y3, Y2, Y11
+	VUNPCKLPD   Y10, Y8, Y0
+	VUNPCKHPD   Y10, Y8, Y1
+	VUNPCKLPD   Y11, Y9, Y2
+	VUNPCKHPD   Y11, Y9, Y3
+	VUNPCKLPS   Y5, Y4, Y8
+	VUNPCKHPS   Y5, Y4, Y9
+	VUNPCKLPS   Y7, Y6, Y10
+	VUNPCKHPS   Y7, Y6, Y11
+	VUNPCKLPD   Y10, Y8, Y4
+	VUNPCKHPD   Y10, Y8, Y5
+	VUNPCKLPD   Y11, Y9, Y6
+	VUNPCKHPD   Y11, Y9, Y7
+	MOVQ        R12, R13
+	VMOVUPS     Y0, (R13)
+	ADDQ        SI, R13
+	VMOVUPS     Y1, (R13)
+	ADDQ        SI, R13
+	VMOVUPS     Y2, (R13)
+	ADDQ        SI, R13
+	VMOVUPS     Y3, (R13)
+	ADDQ        SI, R13
+	VMOVUPS     Y4, (R13)
+	ADDQ        SI, R13
+	VMOVUPS     Y5, (R13)
+	ADDQ        SI, R13
+	VMOVUPS     Y6, (R13)
+	ADDQ        SI, R13
+	VMOVUPS     Y7, (R13)
+	LEAQ        (R11)(AX*8), R11
+	ADDQ        $0x20, R12
+	SUBQ        $0x08, R10
+	JMP         eightrows
+
+eightpart:
+	TESTQ      R10, R10
+	JZ         eightnext
+	LEAQ       packMasks<>+0(SB), R13
+	MOVQ       $0x00000008, R14
+	CMPQ       R9, R14
+	CMOVQLT    R9, R14
+	NEGQ       R14
+	VMOVUPS    32(R13)(R14*4), Y15
+	NEGQ       R14
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VMASKMOVPS (R11), Y15, Y0
+	CMPQ       R10, $0x01
+	JLE        eightpread
+	VMASKMOVPS (R11)(AX*1), Y15, Y1
+	CMPQ       R10, $0x02
+	JLE        eightpread
+	VMASKMOVPS (R11)(AX*2), Y15, Y2
+	CMPQ       R10, $0x03
+	JLE        eightpread
+	VMASKMOVPS (R11)(CX*1), Y15, Y3
+	CMPQ       R10, $0x04
+	JLE        eightpread
+	VMASKMOVPS (R11)(AX*4), Y15, Y4
+	CMPQ       R10, $0x05
+	JLE        eightpread
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	CMPQ       R10, $0x06
+	JLE        eightpread
+	VMASKMOVPS (R11)(CX*2), Y15, Y6
+	CMPQ       R10, $0x07
+	JLE        eightpread
+	VMASKMOVPS (R11)(BX*1), Y15, Y7
+
+eightpread:
+	VPERM2F128 $0x20, Y4, Y0, Y8
+	VPERM2F128 $0x31, Y4, Y0, Y4
+	VMOVAPS    Y8, Y0
+	VPERM2F128 $0x20, Y5, Y1, Y9
+	VPERM2F128 $0x31, Y5, Y1, Y5
+	VMOVAPS    Y9, Y1
+	VPERM2F128 $0x20, Y6, Y2, Y10
+	VPERM2F128 $0x31, Y6, Y2, Y6
+	VMOVAPS    Y10, Y2
+	VPERM2F128 $0x20, Y7, Y3, Y11
+	VPERM2F128 $0x31, Y7, Y3, Y7
+	VMOVAPS    Y11, Y3
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y9
+	VUNPCKLPS  Y3, Y2, Y10
+	VUNPCKHPS  Y3, Y2, Y11
+	VUNPCKLPD  Y10, Y8, Y0
+	VUNPCKHPD  Y10, Y8, Y1
+	VUNPCKLPD  Y11, Y9, Y2
+	VUNPCKHPD  Y11, Y9, Y3
+	VUNPCKLPS  Y5, Y4, Y8
+	VUNPCKHPS  Y5, Y4, Y9
+	VUNPCKLPS  Y7, Y6, Y10
+	VUNPCKHPS  Y7, Y6, Y11
+	VUNPCKLPD  Y10, Y8, Y4
+	VUNPCKHPD  Y10, Y8, Y5
+	VUNPCKLPD  Y11, Y9, Y6
+	VUNPCKHPD  Y11, Y9, Y7
+	MOVQ       R12, R10
+	VMOVUPS    Y0, (R10)
+	CMPQ       R14, $0x01
+	JLE        eightpwritten
+	ADDQ       SI, R10
+	VMOVUPS    Y1, (R10)
+	CMPQ       R14, $0x02
+	JLE        eightpwritten
+	ADDQ       SI, R10
+	VMOVUPS    Y2, (R10)
+	CMPQ       R14, $0x03
+	JLE        eightpwritten
+	ADDQ       SI, R10
+	VMOVUPS    Y3, (R10)
+	CMPQ       R14, $0x04
+	JLE        eightpwritten
+	ADDQ       SI, R10
+	VMOVUPS    Y4, (R10)
+	CMPQ       R14, $0x05
+	JLE        eightpwritten
+	ADDQ       SI, R10
+	VMOVUPS    Y5, (R10)
+	CMPQ       R14, $0x06
+	JLE        eightpwritten
+	ADDQ       SI, R10
+	VMOVUPS    Y6, (R10)
+	CMPQ       R14, $0x07
+	JLE        eightpwritten
+	ADDQ       SI, R10
+	VMOVUPS    Y7, (R10)
+
+eightpwritten:
+eightnext:
+	ADDQ $0x20, R8
+	LEAQ (DI)(SI*8), DI
+	SUBQ $0x08, R9
+	JMP  eight
+
+eightend:
 some:
 	CMPQ R9, $0x01
 	JL   someend

@@ -42,9 +42,12 @@ func (p Philox) Block(hi, lo uint64) [4]uint32 {
 
 // Uniform fills dst with numbers in [-bound, bound).
 func (p Philox) Uniform(dst []float32, bound float32) {
+	var b [4]uint32
 	for i := range dst {
-		u := p.Block(0, uint64(i>>2))[i&3]
-		dst[i] = (float32(u>>8)*(1.0/(1<<23)) - 1) * bound
+		if i&3 == 0 {
+			b = p.Block(0, uint64(i>>2))
+		}
+		dst[i] = (float32(b[i&3]>>8)*(1.0/(1<<23)) - 1) * bound
 	}
 }
 
@@ -83,14 +86,11 @@ func (p Philox) Perm(n int) []int32 {
 // then divided by it, or zero. row is the counter of the row, so a row's mask
 // does not depend on the rows around it. dst and src may be the same slice.
 func (p Philox) Dropout(dst, src []float32, row uint64, rate float32) {
-	threshold, keep := dropoutScalars(rate)
-	p.dropout(dst, src, 0, row, threshold, keep)
-}
-
-// dropoutScalars returns the least word that keeps its value and the factor of
-// the values that are kept.
-func dropoutScalars(rate float32) (threshold uint32, keep float32) {
-	return uint32(float64(rate) * (1 << 32)), 1 / (1 - rate)
+	threshold := uint32(float64(rate) * (1 << 32)) // the least word that keeps
+	keep := 1 / (1 - rate)
+	dst = dst[:len(src)]
+	done := p.dropoutVectors(dst, src, row, threshold, keep)
+	p.dropout(dst, src, done, row, threshold, keep)
 }
 
 // dropout does Dropout for the values from start on, a multiple of four.

@@ -20,7 +20,6 @@ type rowSet struct {
 	swiGLUBackward     func(gate, up, dy *float32, n int)
 	rope               func(x *float32, heads, half int, cos, sin *float32, flip uint32)
 	adamW              func(p, grad, m, v *float32, n int, lr, beta1, rest1, beta2, rest2, eps, decay, unbias1, unbias2, scale float32)
-	dropout            func(dst, src *float32, groups int, k0, k1, rowLow, rowHigh, threshold uint32, keep float32)
 }
 
 // chunk bounds the values that one call of assembly works on: it cannot be
@@ -182,14 +181,4 @@ func (s *simd) AdamW(p, g, m, v []float32, step AdamWStep) {
 			step.Eps, step.WeightDecay, 1/step.Correction1, 1/step.Correction2, step.GradScale)
 		p, g, m, v = p[n:], g[n:], m[n:], v[n:]
 	}
-}
-
-func (s *simd) Dropout(p Philox, dst, src []float32, row uint64, rate float32) {
-	threshold, keep := dropoutScalars(rate)
-	dst = dst[:len(src)]
-	group := 4 * s.lanes
-	if whole := len(src) / group * group; whole > 0 {
-		s.rows.dropout(first(dst), first(src), whole/group, p.k0, p.k1, uint32(row), uint32(row>>32), threshold, keep)
-	}
-	p.dropout(dst, src, len(src)/group*group, row, threshold, keep)
 }

@@ -69,7 +69,7 @@ func rope2(x *float32, heads int, half int, cos *float32, sin *float32, flip uin
 //go:noescape
 func adamW2(p *float32, grad *float32, m *float32, v *float32, n int, lr float32, beta1 float32, rest1 float32, beta2 float32, rest2 float32, eps float32, decay float32, unbias1 float32, unbias2 float32, scale float32)
 
-// dropout2 is Philox.Dropout for whole groups of four vectors, from the start of a row.
+// dropout2 is Philox.Dropout for whole groups of four vectors, the first of which has the counter block.
 //
 //go:noescape
-func dropout2(dst *float32, src *float32, groups int, k0 uint32, k1 uint32, rowLow uint32, rowHigh uint32, threshold uint32, keep float32)
+func dropout2(dst *float32, src *float32, groups int, k0 uint32, k1 uint32, rowLow uint32, rowHigh uint32, block uint32, threshold uint32, keep float32)

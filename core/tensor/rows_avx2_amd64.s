@@ -1755,16 +1755,17 @@ end98:
 	VZEROUPPER
 	RET
 
-// func dropout2(dst *float32, src *float32, groups int, k0 uint32, k1 uint32, rowLow uint32, rowHigh uint32, threshold uint32, keep float32)
+// func dropout2(dst *float32, src *float32, groups int, k0 uint32, k1 uint32, rowLow uint32, rowHigh uint32, block uint32, threshold uint32, keep float32)
 // Requires: AVX, AVX2
-TEXT ·dropout2(SB), NOSPLIT, $0-48
+TEXT ·dropout2(SB), NOSPLIT, $0-52
 	LEAQ         rowConstants<>+0(SB), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         src+8(FP), DX
 	MOVQ         groups+16(FP), BX
-	VMOVUPS      608(AX), Y8
-	VBROADCASTSS threshold+40(FP), Y9
-	VBROADCASTSS keep+44(FP), Y10
+	VBROADCASTSS block+40(FP), Y8
+	VPADDD       608(AX), Y8, Y8
+	VBROADCASTSS threshold+44(FP), Y9
+	VBROADCASTSS keep+48(FP), Y10
 
 group99:
 	TESTQ        BX, BX

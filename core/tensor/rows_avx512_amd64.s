@@ -1893,16 +1893,17 @@ end98:
 	VZEROUPPER
 	RET
 
-// func dropout512(dst *float32, src *float32, groups int, k0 uint32, k1 uint32, rowLow uint32, rowHigh uint32, threshold uint32, keep float32)
+// func dropout512(dst *float32, src *float32, groups int, k0 uint32, k1 uint32, rowLow uint32, rowHigh uint32, block uint32, threshold uint32, keep float32)
 // Requires: AVX, AVX512F
-TEXT ·dropout512(SB), NOSPLIT, $0-48
+TEXT ·dropout512(SB), NOSPLIT, $0-52
 	LEAQ         rowConstants<>+0(SB), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         src+8(FP), DX
 	MOVQ         groups+16(FP), BX
-	VMOVUPS      1216(AX), Z8
-	VBROADCASTSS threshold+40(FP), Z9
-	VBROADCASTSS keep+44(FP), Z10
+	VBROADCASTSS block+40(FP), Z8
+	VPADDD       1216(AX), Z8, Z8
+	VBROADCASTSS threshold+44(FP), Z9
+	VBROADCASTSS keep+48(FP), Z10
 	MOVL         $0x00005555, SI
 	KMOVW        SI, K2
 	MOVL         $0x0000aaaa, SI

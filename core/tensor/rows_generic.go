@@ -165,7 +165,3 @@ func (g *generic) SumSquares(x []float32) float64 {
 	}
 	return sum
 }
-
-func (g *generic) Dropout(p Philox, dst, src []float32, row uint64, rate float32) {
-	p.Dropout(dst, src, row, rate)
-}

@@ -250,14 +250,12 @@ func TestLogSumExpOfTheUnusual(t *testing.T) {
 	})
 }
 
-// LogSumExp of one value more is the exponential function: its error over the
-// whole range, in units in the last place.
+// In a row whose greatest value is 0 the probabilities are exp(x) times that of
+// the 0: the error of the exponential over the whole range.
 func TestExponential(t *testing.T) {
 	eachISA(t, func(t *testing.T, k tensor.Kernels) {
 		r := source(16)
 		for range 20 {
-			// The greatest value is 0, so its probability times the others' is
-			// exp(x) exactly up to one division and one product.
 			s := make([]float32, 4096)
 			for i := range s {
 				s[i] = -float32(r.Float64() * 87)

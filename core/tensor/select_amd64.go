@@ -26,7 +26,6 @@ var (
 		swiGLUBackward:     swiGLUBackward512,
 		rope:               rope512,
 		adamW:              adamW512,
-		dropout:            dropout512,
 	}
 	rows2 = rowSet{
 		add:                add2,
@@ -42,20 +41,36 @@ var (
 		swiGLUBackward:     swiGLUBackward2,
 		rope:               rope2,
 		adamW:              adamW2,
-		dropout:            dropout2,
 	}
 )
 
+func hasAVX2() bool {
+	return cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI2
+}
+
+func hasAVX512() bool {
+	x := cpu.X86
+	return hasAVX2() && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512DQ
+}
+
 // machineISAs lists the instruction sets of this machine that there is
 // assembly for, best first.
-func machineISAs() []instructionSet {
-	var sets []instructionSet
-	x := cpu.X86
-	if x.HasAVX2 && x.HasFMA && x.HasBMI2 {
-		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512DQ {
-			sets = append(sets, instructionSet{"avx512", func() Kernels { return newSIMD("avx512", 16, tiles512, &rows512) }})
-		}
+func machineISAs() (sets []instructionSet) {
+	if hasAVX512() {
+		sets = append(sets, instructionSet{"avx512", func() Kernels { return newSIMD("avx512", 16, tiles512, &rows512) }})
+	}
+	if hasAVX2() {
 		sets = append(sets, instructionSet{"avx2", func() Kernels { return newSIMD("avx2", 8, tiles2, &rows2) }})
 	}
 	return sets
+}
+
+func machineDroppers() (all []dropper) {
+	if hasAVX512() {
+		all = append(all, dropper{64, dropout512})
+	}
+	if hasAVX2() {
+		all = append(all, dropper{32, dropout2})
+	}
+	return all
 }

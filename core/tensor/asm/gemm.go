@@ -101,15 +101,7 @@ func (t *tileWriter) vectors() int { return t.width / t.lanes() }
 
 func (t *tileWriter) write() {
 	name := fmt.Sprintf("tile%sx%dx%d", t.set.name, t.rows, t.width)
-	t.Function(name)
-	t.Doc(fmt.Sprintf("%s multiplies %d rows of a with panels of %d columns of b.", name, t.rows, t.width))
-	t.Pragma("noescape")
-	t.Attributes(attr.NOSPLIT)
-	pkg := types.NewPackage("tensor", "tensor")
-	pkg.Scope().Insert(types.NewTypeName(token.NoPos, pkg, "tile", types.Typ[types.Uint64]))
-	t.Signature(gotypes.NewSignature(pkg, types.NewSignatureType(nil, nil, nil, types.NewTuple(
-		types.NewParam(token.NoPos, pkg, "t", types.NewPointer(
-			types.NewNamed(types.NewTypeName(token.NoPos, pkg, "tile", nil), types.NewStruct(nil, nil), nil)))), nil, false)))
+	tileFunction(t.Context, name, fmt.Sprintf("%s multiplies %d rows of a with panels of %d columns of b.", name, t.rows, t.width))
 
 	t.arg = t.GP64()
 	t.Load(t.Param("t"), t.arg)
@@ -151,6 +143,18 @@ func (t *tileWriter) write() {
 	t.Label("done")
 	t.VZEROUPPER()
 	t.RET()
+}
+
+// tileFunction starts a function of a pointer to a tile.
+func tileFunction(c *build.Context, name string, doc ...string) {
+	c.Function(name)
+	c.Doc(doc...)
+	c.Pragma("noescape")
+	c.Attributes(attr.NOSPLIT)
+	pkg := types.NewPackage("tensor", "tensor")
+	tile := types.NewNamed(types.NewTypeName(token.NoPos, pkg, "tile", nil), types.NewStruct(nil, nil), nil)
+	t := types.NewParam(token.NoPos, pkg, "t", types.NewPointer(tile))
+	c.Signature(gotypes.NewSignature(pkg, types.NewSignatureType(nil, nil, nil, types.NewTuple(t), nil, false)))
 }
 
 // loadMask sets the masks for the first columns of a panel.
@@ -198,6 +202,9 @@ func (t *tileWriter) product(prefix string, col reg.GPVirtual, masked bool) {
 	}
 	k := t.GP64()
 	t.MOVQ(at(t.arg, tileK), k)
+	if !masked {
+		t.prefetch(prefix, col, k)
+	}
 
 	t.Label(prefix + "k")
 	b := make([]reg.VecPhysical, t.vectors())
@@ -246,6 +253,24 @@ func (t *tileWriter) product(prefix string, col reg.GPVirtual, masked bool) {
 	for r := range acc {
 		for i, v := range acc[r] {
 			t.store(v, at(t.cp, 4*t.lanes()*i), i, masked)
+		}
+		t.next(r)
+	}
+}
+
+// prefetch asks for the tile of c if it adds to it and k is long enough for the
+// lines to arrive: rows of c are far apart, and no prefetcher guesses them.
+func (t *tileWriter) prefetch(prefix string, col, k reg.GPVirtual) {
+	t.cp, t.cRow = t.GP64(), t.GP64()
+	t.MOVQ(at(t.arg, tileCRow), t.cRow)
+	t.CMPQ(at(t.arg, tileAdd), operand.Imm(0))
+	t.JE(operand.LabelRef(prefix + "k"))
+	t.CMPQ(k, operand.Imm(32))
+	t.JL(operand.LabelRef(prefix + "k"))
+	t.MOVQ(col, t.cp)
+	for r := range t.rows {
+		for line := 0; line < 4*t.width; line += 64 {
+			t.PREFETCHT0(at(t.cp, line))
 		}
 		t.next(r)
 	}

@@ -152,6 +152,7 @@ func transpose(c *build.Context, masks operand.Mem) {
 		c.Label(label + "end")
 	}
 	group("sixteen", 16, false)
+	group("eight", 8, false)
 	group("some", 1, true)
 	c.VZEROUPPER()
 	c.RET()
@@ -185,9 +186,11 @@ func (t transposer) row(base reg.GPVirtual, r, disp int) operand.Mem {
 // r+4: the halves are brought together by loads, which leaves 16 shuffles.
 func (t transposer) whole(from, to reg.GPVirtual, disp int) {
 	v := eightVectors()
-	for r := range v {
-		t.VMOVUPS(t.row(from, r%4, disp+16*(r/4)), v[r].AsX())
-		t.VINSERTF128(operand.Imm(1), t.row(from, r%4+4, disp+16*(r/4)), v[r], v[r])
+	for r := range 4 {
+		t.VMOVUPS(t.row(from, r, disp), v[r].AsX())
+		t.VMOVUPS(t.row(from, r, disp+16), v[r+4].AsX())
+		t.VINSERTF128(operand.Imm(1), t.row(from, r+4, disp), v[r], v[r])
+		t.VINSERTF128(operand.Imm(1), t.row(from, r+4, disp+16), v[r+4], v[r+4])
 	}
 	t.shuffle(v)
 	p := t.GP64()
@@ -202,22 +205,25 @@ func (t transposer) whole(from, to reg.GPVirtual, disp int) {
 
 // shuffle finishes the transposition: column j of the block comes to v[j].
 func (t transposer) shuffle(v [8]reg.VecPhysical) {
-	for h := range 2 {
-		var u [4]reg.VecPhysical
-		for i := range u {
-			u[i] = vector(8+i, 8)
-		}
-		a := v[4*h:]
-		t.VUNPCKLPS(a[1], a[0], u[0])
-		t.VUNPCKHPS(a[1], a[0], u[1])
-		t.VUNPCKLPS(a[3], a[2], u[2])
-		t.VUNPCKHPS(a[3], a[2], u[3])
-		for j := range 4 {
-			if j%2 == 0 {
-				t.VUNPCKLPD(u[j/2+2], u[j/2], a[j])
-			} else {
-				t.VUNPCKHPD(u[j/2+2], u[j/2], a[j])
-			}
+	t.shuffleHalf([4]reg.VecPhysical(v[:4]), 8)
+	t.shuffleHalf([4]reg.VecPhysical(v[4:]), 8)
+}
+
+// shuffleHalf does it for four columns, with four registers from spare on.
+func (t transposer) shuffleHalf(v [4]reg.VecPhysical, spare int) {
+	var u [4]reg.VecPhysical
+	for i := range u {
+		u[i] = vector(spare+i, 8)
+	}
+	t.VUNPCKLPS(v[1], v[0], u[0])
+	t.VUNPCKHPS(v[1], v[0], u[1])
+	t.VUNPCKLPS(v[3], v[2], u[2])
+	t.VUNPCKHPS(v[3], v[2], u[3])
+	for j := range v {
+		if j%2 == 0 {
+			t.VUNPCKLPD(u[j/2+2], u[j/2], v[j])
+		} else {
+			t.VUNPCKHPD(u[j/2+2], u[j/2], v[j])
 		}
 	}
 }

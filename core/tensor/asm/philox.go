@@ -10,11 +10,12 @@ import (
 // so the words are transposed at the end; counterOrder numbers the lanes such
 // that the transposed vectors are consecutive.
 func (w *rowWriter) dropout() {
-	w.begin("dropout", "func(dst, src *float32, groups int, k0, k1, rowLow, rowHigh, threshold uint32, keep float32)",
-		"is Philox.Dropout for whole groups of four vectors, from the start of a row.")
+	w.begin("dropout", "func(dst, src *float32, groups int, k0, k1, rowLow, rowHigh, block, threshold uint32, keep float32)",
+		"is Philox.Dropout for whole groups of four vectors, the first of which has the counter block.")
 	dst, src, groups := w.arg("dst"), w.arg("src"), w.arg("groups")
 	counter, threshold, keep := w.v(8), w.v(9), w.v(10)
-	w.VMOVUPS(w.constant(counterOrder), counter)
+	w.spread("block", counter)
+	w.VPADDD(w.constant(counterOrder), counter, counter)
 	w.spread("threshold", threshold)
 	w.spread("keep", keep)
 	if w.set == avx512 {

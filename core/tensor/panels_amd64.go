@@ -1,0 +1,75 @@
+package tensor
+
+import "unsafe"
+
+// packsA tells whether copying a strip of a pays before it meets n columns.
+// The copy also gathers what the strides scatter over few sets of the cache,
+// the more so the longer they are.
+func packsA(a Matrix, n int) bool {
+	if a.RowStride != 1 && a.ColStride != 1 || a.Cols <= shallow {
+		return false
+	}
+	return n >= 96 || n >= 48 && max(a.RowStride, a.ColStride) >= 512
+}
+
+// stripsAhead is the number of strips that are copied at once when a is a
+// transposed view: a few lines of each of its rows, which may be pages apart.
+const stripsAhead = 8
+
+// packA copies strips of the block of a that starts at row i and column p,
+// column by column, one behind the other; left strips remain. It copies as many
+// rows as a row of the copy holds, since whole vectors are faster, and returns
+// the number of strips.
+func (s *simd) packA(a Matrix, i, p, left int) int {
+	strips, depth := 1, s.t.k
+	if a.RowStride == 1 {
+		strips, depth = min(stripsAhead, left), 32
+	}
+	for k := 0; k < s.t.k; k += depth {
+		depth := min(depth, s.t.k-k)
+		for n, row := 0, i; n < strips; n++ {
+			rows := min(s.stripRow, a.Rows-row)
+			dst := &s.packedA[(n*blockK+k)*s.stripRow]
+			src := &a.Data[row*a.RowStride+(p+k)*a.ColStride]
+			if a.RowStride == 1 {
+				copyRows(dst, 4*s.stripRow, src, 4*a.ColStride, depth, rows)
+			} else {
+				transpose(dst, 4*s.stripRow, src, 4*a.RowStride, rows, depth)
+			}
+			row += stripRows(a.Rows-row, left-n)
+		}
+	}
+	return strips
+}
+
+// stripRows is the height of the next strip when rows are cut into strips of
+// nearly equal height.
+func stripRows(rows, strips int) int { return (rows + strips - 1) / strips }
+
+// packB copies columns j..j+nc of the block of b that starts at row p into
+// panels of the widest tile. A partial last panel is as narrow as multiples of
+// 8 allow.
+func (s *simd) packB(b Matrix, j, nc, p int) {
+	width := s.sets[0].width
+	for at := 0; at < nc; at += width {
+		cols := min(width, nc-at)
+		row := 4 * ((cols + 7) &^ 7)
+		dst := &s.packedB[at*s.t.k]
+		src := &b.Data[p*b.RowStride+(j+at)*b.ColStride]
+		if b.ColStride == 1 {
+			copyRows(dst, row, src, 4*b.RowStride, s.t.k, cols)
+		} else {
+			transpose(dst, row, src, 4*b.ColStride, cols, s.t.k)
+		}
+	}
+}
+
+// packedPanel points s.t at column at of the nc packed columns.
+func (s *simd) packedPanel(at, nc int) {
+	width := s.sets[0].width
+	first := at &^ (width - 1)
+	cols := min(width, (nc-first+7)&^7)
+	s.t.b = unsafe.Pointer(&s.packedB[first*s.t.k+at-first])
+	s.t.bRow = 4 * cols
+	s.t.bPanel = 4 * width * s.t.k
+}
