@@ -129,7 +129,7 @@ func TestProblems(t *testing.T) {
 		"fp16 and bf16":         {"compute: {fp16: true, bf16: true}", "5: compute.fp16: cannot be true together with compute.bf16 (set one of them to false)"},
 		"quantization alone":    {"lora: {enabled: false, quantization: 4bit}", "5: lora.quantization: is 4bit, but lora.enabled is false (only a frozen base can be quantized: enable lora or use none)"},
 		"unknown metric":        {"eval: {metrics: [f1, rouge2]}", `5: eval.metrics: has no metric "rouge2" (did you mean rouge1?)`},
-		"metric of other task":  {"eval: {metrics: [accuracy]}", "5: eval.metrics: has accuracy, which is a metric of the task classification, not of sft (known for sft: eval_loss, perplexity, exact_match, f1, rouge1, rougeL, format_compliance or gold_set_accuracy)"},
+		"metric of other task":  {"eval: {metrics: [accuracy]}", "5: eval.metrics: has accuracy, which is a metric of the task classification, not of sft (known for sft: eval_loss, perplexity, exact_match, f1, rouge1, rougeL, format_compliance, gold_set_accuracy or wer)"},
 		"no gold set":           {"eval: {metrics: [gold_set_accuracy]}", "eval.gold_set: is required by the metric gold_set_accuracy (name a JSONL file)"},
 		"no format rules":       {"eval: {metrics: [format_compliance]}", "eval.format_rules: is required by the metric format_compliance (give a list of rules with name and pattern or max_tokens)"},
 		"managed":               {"compute: {mode: managed}", "5: compute.mode: is managed, which runs on a hosted service (use compute.mode: local)"},

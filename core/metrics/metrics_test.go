@@ -28,7 +28,7 @@ func compute(t *testing.T, task string, names []string, preds []runs.Prediction,
 func TestNamesAndDefaults(t *testing.T) {
 	assert.Equal(t, []string{"eval_loss", "perplexity", "f1", "exact_match"}, metrics.Defaults("sft"))
 	assert.Equal(t, []string{"accuracy", "macro_f1", "confusion_matrix"}, metrics.Defaults("classification"))
-	assert.Equal(t, []string{"eval_loss", "perplexity", "exact_match", "f1", "rouge1", "rougeL", "format_compliance", "gold_set_accuracy"}, metrics.Names("sft"))
+	assert.Equal(t, []string{"eval_loss", "perplexity", "exact_match", "f1", "rouge1", "rougeL", "format_compliance", "gold_set_accuracy", "wer"}, metrics.Names("sft"))
 	assert.Equal(t, []string{"accuracy", "macro_f1", "weighted_f1", "precision_per_class", "recall_per_class", "confusion_matrix"}, metrics.Names("classification"))
 	assert.Nil(t, metrics.Names("regression"))
 	metrics.Names("sft")[0] = "changed"
@@ -49,7 +49,7 @@ func TestComputeSFT(t *testing.T) {
 	assert.Equal(t, 2, r.N)
 	want := map[string]float64{
 		"eval_loss": 1.25, "perplexity": math.Exp(1.25), "exact_match": 0.5, "f1": (0.9 + 2.0/3) / 2,
-		"rouge1": (1 + 2.0/3) / 2, "rougeL": (1 + 2.0/3) / 2, "format_compliance": 0.5, "gold_set_accuracy": 0.5,
+		"rouge1": (1 + 2.0/3) / 2, "rougeL": (1 + 2.0/3) / 2, "format_compliance": 0.5, "gold_set_accuracy": 0.5, "wer": 2.0 / 5,
 	}
 	require.Len(t, r.Overall, len(want))
 	for name, v := range want {

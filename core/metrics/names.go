@@ -25,6 +25,7 @@ const (
 	NameRougeL           = "rougeL"
 	NameFormatCompliance = "format_compliance"
 	NameGoldSetAccuracy  = "gold_set_accuracy"
+	NameWER              = "wer"
 
 	NameAccuracy          = "accuracy"
 	NameMacroF1           = "macro_f1"
@@ -37,7 +38,7 @@ const (
 var byTask = map[string]struct{ all, standard []string }{
 	TaskSFT: {
 		all: []string{NameEvalLoss, NamePerplexity, NameExactMatch, NameF1, NameRouge1,
-			NameRougeL, NameFormatCompliance, NameGoldSetAccuracy},
+			NameRougeL, NameFormatCompliance, NameGoldSetAccuracy, NameWER},
 		standard: []string{NameEvalLoss, NamePerplexity, NameF1, NameExactMatch},
 	},
 	TaskClassification: {
@@ -59,7 +60,7 @@ func Defaults(task string) []string { return slices.Clone(byTask[task].standard)
 
 // LowerIsBetter says whether a smaller value of the metric is the better one.
 func LowerIsBetter(metric string) bool {
-	return metric == NameEvalLoss || metric == NamePerplexity
+	return metric == NameEvalLoss || metric == NamePerplexity || metric == NameWER
 }
 
 // checkNames returns a *fault.ConfigError that lists what the task cannot

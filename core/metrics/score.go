@@ -1,14 +1,20 @@
 package metrics
 
 import (
+	"errors"
 	"math"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/stats"
 	"github.com/verifily/verifily-tui/runs"
 )
 
-// measure is a number that every sft example has; a metric is its mean.
+// measure is a pair of numbers that every sft example has; a metric is the sum
+// of the first over the sum of the second.
 type measure int
 
 const (
@@ -18,6 +24,7 @@ const (
 	measureRouge1
 	measureRougeL
 	measureFormat
+	measureWER
 	numMeasures
 )
 
@@ -29,22 +36,30 @@ var measureOf = map[string]measure{
 	NameRouge1:           measureRouge1,
 	NameRougeL:           measureRougeL,
 	NameFormatCompliance: measureFormat,
+	NameWER:              measureWER,
 }
 
-// scorer takes examples one after the other and gives each to the groups it
-// belongs to.
-type scorer struct {
+// Scores holds what every prediction adds to the metrics, so that they can be
+// taken over all of them, over slices and over resamples without looking at the
+// texts again. A Scores does not change once it is made.
+type Scores struct {
 	task  string
 	names []string // the metrics asked for
+	preds []runs.Prediction
 	opt   Options
-	// perToken weights losses by their tokens. It holds for all groups of a
-	// file, so that slices can be compared with the whole.
-	perToken bool
-	wants    [numMeasures]bool
-	labels   labels
+	// num has NaN where a prediction has no value; den is nil where every
+	// prediction counts alike.
+	num, den [numMeasures][]float64
+	// labels and cells are for classification; cellOf has the cell of each
+	// prediction.
+	labels labels
+	cells  []cell
+	cellOf []uint32
 }
 
-func newScorer(task string, names []string, preds []runs.Prediction, opt Options) (*scorer, error) {
+// Score looks at every prediction once. The errors are those of Compute. The
+// predictions must not change as long as the scores are used.
+func Score(task string, names []string, preds []runs.Prediction, opt Options) (*Scores, error) {
 	if err := checkNames(task, names); err != nil {
 		return nil, err
 	}
@@ -52,72 +67,128 @@ func newScorer(task string, names []string, preds []runs.Prediction, opt Options
 		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "compute metrics",
 			Reason: "format_compliance needs rules", Hint: "set eval.format_rules in the config"}}
 	}
-	s := &scorer{task: task, names: names, opt: opt, perToken: true, labels: labels{number: map[string]uint32{}}}
-	for _, name := range names {
-		if m, ok := measureOf[name]; ok {
-			s.wants[m] = true
-		}
+	s := &Scores{task: task, names: slices.Clone(names), preds: preds, opt: opt, labels: labels{number: map[string]uint32{}}}
+	if task == TaskClassification {
+		s.fillCells()
+		return s, nil
 	}
-	for i := range preds {
-		if _, ok := finite(preds[i].Loss); ok && preds[i].LossTokens <= 0 {
-			s.perToken = false
-			break
+	for _, name := range names {
+		if m, ok := measureOf[name]; ok && s.num[m] == nil {
+			if err := s.fill(m); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return s, nil
 }
 
-// example is what the groups add up about one prediction.
-type example struct {
-	value  [numMeasures]float64 // NaN where there is none
-	weight float64              // of the loss
-	cell   cell                 // classification
+func (s *Scores) fillCells() {
+	number := map[cell]uint32{}
+	s.cellOf = make([]uint32, len(s.preds))
+	for i := range s.preds {
+		c := cell{s.labels.of(s.preds[i].Reference), s.labels.of(s.preds[i].Prediction)}
+		at, seen := number[c]
+		if !seen {
+			at = uint32(len(s.cells))
+			number[c] = at
+			s.cells = append(s.cells, c)
+		}
+		s.cellOf[i] = at
+	}
 }
 
-// score fills e with the numbers of p that are wanted.
-func (s *scorer) score(p *runs.Prediction, e *example) error {
-	if s.task == TaskClassification {
-		e.cell = cell{s.labels.of(p.Reference), s.labels.of(p.Prediction)}
-		return nil
+func (s *Scores) fill(m measure) error {
+	num := make([]float64, len(s.preds))
+	var den []float64
+	perToken := m == measureLoss && tokensKnown(s.preds)
+	if perToken || m == measureWER {
+		den = make([]float64, len(s.preds))
 	}
-	for m := range numMeasures {
-		if !s.wants[m] {
-			continue
-		}
+	err := forEach(len(s.preds), func(i int) error {
+		p := &s.preds[i]
 		switch m {
 		case measureLoss:
-			e.value[m], e.weight = math.NaN(), 1
+			num[i] = math.NaN()
 			if loss, ok := finite(p.Loss); ok {
-				e.value[m] = loss
-			}
-			if s.perToken {
-				e.weight = float64(p.LossTokens)
+				num[i] = loss
+				if perToken {
+					num[i], den[i] = loss*float64(p.LossTokens), float64(p.LossTokens)
+				}
 			}
 		case measureF1:
-			e.value[m] = exampleF1(p)
+			num[i] = exampleF1(p)
 		case measureExact:
-			if given, ok := finite(p.ExactMatch); ok {
-				e.value[m] = given
-			} else {
-				e.value[m] = ExactMatch(p.Prediction, p.Reference)
-			}
+			num[i] = exampleExact(p)
 		case measureRouge1:
-			e.value[m] = Rouge1(p.Prediction, p.Reference)
+			num[i] = Rouge1(p.Prediction, p.Reference)
 		case measureRougeL:
-			e.value[m] = RougeL(p.Prediction, p.Reference)
+			num[i] = RougeL(p.Prediction, p.Reference)
+		case measureWER:
+			edits, words := WordErrors(p.Prediction, p.Reference)
+			num[i], den[i] = float64(edits), float64(words)
 		case measureFormat:
 			ok, err := s.opt.Format.Complies(p.Prediction)
 			if err != nil {
 				return &fault.EvalError{Detail: fault.Detail{Op: "check the format of predictions", Err: err,
 					Hint: "simplify the pattern: nested repetition such as (a+)+ is slow"}}
 			}
-			e.value[m] = 0
 			if ok {
-				e.value[m] = 1
+				num[i] = 1
+			}
+		}
+		return nil
+	})
+	s.num[m], s.den[m] = num, den
+	return err
+}
+
+// tokensKnown says whether losses can be weighted by their tokens: every
+// prediction with a loss has them. It holds for all slices of a file, so that
+// they can be compared with the whole.
+func tokensKnown(preds []runs.Prediction) bool {
+	for i := range preds {
+		if _, ok := finite(preds[i].Loss); ok && preds[i].LossTokens <= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// stretch is how many items a goroutine takes at a time.
+const stretch = 256
+
+// forEach calls do for 0 to n-1 from as many goroutines as there are
+// processors. It returns the error of the lowest number.
+func forEach(n int, do func(i int) error) error {
+	var taken atomic.Int64
+	run := func() (at int, err error) {
+		for {
+			first := int(taken.Add(stretch)) - stretch
+			for i := first; i < min(first+stretch, n); i++ {
+				if err := do(i); err != nil {
+					return i, err
+				}
+			}
+			if first >= n {
+				return n, nil
 			}
 		}
 	}
-	return nil
+	workers := min(runtime.GOMAXPROCS(0), n/stretch+1)
+	places, errs := make([]int, workers), make([]error, workers)
+	var wait sync.WaitGroup
+	for w := 1; w < workers; w++ {
+		wait.Go(func() { places[w], errs[w] = run() })
+	}
+	places[0], errs[0] = run()
+	wait.Wait()
+	first := 0
+	for w := range errs {
+		if errs[w] != nil && (errs[first] == nil || places[w] < places[first]) {
+			first = w
+		}
+	}
+	return errs[first]
 }
 
 func exampleF1(p *runs.Prediction) float64 {
@@ -125,6 +196,13 @@ func exampleF1(p *runs.Prediction) float64 {
 		return given
 	}
 	return TokenF1(p.Prediction, p.Reference)
+}
+
+func exampleExact(p *runs.Prediction) float64 {
+	if given, ok := finite(p.ExactMatch); ok {
+		return given
+	}
+	return ExactMatch(p.Prediction, p.Reference)
 }
 
 // finite returns the number if there is one that can be added up.
@@ -135,68 +213,34 @@ func finite(f *float64) (float64, bool) {
 	return *f, true
 }
 
-// group adds up the examples of a slice, or all of them.
-type group struct {
-	n       int
-	sum     [numMeasures]float64
-	weight  [numMeasures]float64
-	missing [numMeasures]int
-	cells   map[cell]int // classification
-}
+// ErrNotASum: the metric is not a sum over examples, or was not scored.
+var ErrNotASum = errors.New("not a metric that is a sum over examples")
 
-func (s *scorer) add(g *group, e *example) {
-	g.n++
+// Sample returns what each prediction adds to a metric, for statistics. Num has
+// NaN where a prediction has no value; such predictions must be left out. The
+// error is ErrNotASum for macro_f1, weighted_f1 and what Tally is for, and for
+// metrics that were not among the names given to Score. The slices are shared:
+// they must not be changed.
+func (s *Scores) Sample(metric string) (stats.Sample, error) {
 	if s.task == TaskClassification {
-		if g.cells == nil {
-			g.cells = map[cell]int{}
+		if metric != NameAccuracy || !slices.Contains(s.names, metric) {
+			return stats.Sample{}, ErrNotASum
 		}
-		g.cells[e.cell]++
-		return
-	}
-	for m := range numMeasures {
-		if !s.wants[m] {
-			continue
-		}
-		v, w := e.value[m], 1.0
-		if m == measureLoss {
-			w = e.weight
-		}
-		if math.IsNaN(v) {
-			g.missing[m]++
-			continue
-		}
-		g.sum[m] += v * w
-		g.weight[m] += w
-	}
-}
-
-// numbers returns the metrics that are one number, leaving out those that have
-// no finite value.
-func (s *scorer) numbers(g *group) map[string]float64 {
-	out := make(map[string]float64, len(s.names)+1)
-	var all []class
-	if g.cells != nil {
-		all = classes(g.cells, s.labels.names)
-	}
-	for _, name := range s.names {
-		v := math.NaN()
-		if m, ok := measureOf[name]; ok {
-			if g.weight[m] > 0 {
-				v = g.sum[m] / g.weight[m]
+		out := stats.Sample{Num: make([]float64, len(s.preds))}
+		for i, c := range s.cellOf {
+			if s.cells[c].actual == s.cells[c].predicted {
+				out.Num[i] = 1
 			}
-			if name == NamePerplexity {
-				v = Perplexity(v)
-			}
-		} else if isClassScore(name) && g.n > 0 {
-			v = classScore(name, all, g.n)
 		}
-		if _, ok := finite(&v); ok {
-			out[name] = v
-		}
+		return out, nil
 	}
-	return out
-}
-
-func isClassScore(name string) bool {
-	return name == NameAccuracy || name == NameMacroF1 || name == NameWeightedF1
+	m, ok := measureOf[metric]
+	if !ok || s.num[m] == nil {
+		return stats.Sample{}, ErrNotASum
+	}
+	out := stats.Sample{Num: s.num[m], Den: s.den[m]}
+	if metric == NamePerplexity {
+		out.Of = Perplexity
+	}
+	return out, nil
 }

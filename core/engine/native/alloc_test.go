@@ -15,11 +15,11 @@ func TestStepAllocatesNothing(t *testing.T) {
 		m, err := newModel(tinyArch(true), loudSource{3}, lora, true)
 		require.NoError(t, err)
 		seqs := tinySequences(0)
-		st, units := tinyStepper(t, m), group(nil, seqs)
+		st, b := tinyStepper(t, m), &batch{seqs: seqs}
 		n := labelCount(seqs)
 		drop := dropout{on: lora != nil}
 		step := func() {
-			if _, err := st.gradients(context.Background(), units, n, drop); err != nil {
+			if _, err := st.gradients(context.Background(), b, n, drop); err != nil {
 				t.Fatal(err)
 			}
 			st.apply(1, 1e-3, st.optim.gradNorm(st.pool))

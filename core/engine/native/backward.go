@@ -7,8 +7,8 @@ import (
 // backward takes the gradient dy of the last block's output rows down to the
 // embedding, adding to the gradients of every trained parameter. Stage 1+i of
 // the turnstile belongs to block i, the one behind the blocks to the embedding.
-func (w *worker) backward(u *unit, index int, dy tensor.Matrix, turn *turnstile, slots *embedSlots) {
-	d := w.m.Arch.Hidden
+func (w *worker) backward(index int, dy tensor.Matrix, turn *turnstile, slots *embedSlots) {
+	u, d := w.unit, w.m.Arch.Hidden
 	lowest := w.m.lowestTrained()
 	spare := [2]tensor.Matrix{w.a.mat(u.rows, d), w.a.mat(u.rows, d)}
 	for i := len(w.m.Blocks) - 1; i >= lowest; i-- {
@@ -32,10 +32,19 @@ func (w *worker) backward(u *unit, index int, dy tensor.Matrix, turn *turnstile,
 	}
 }
 
-// commit adds the waiting gradients to the shared ones.
+// commit adds the waiting gradients to the shared ones, group by group.
 func (w *worker) commit() {
 	for _, p := range w.pending {
-		w.k.Gemm(p.dst, p.left.T(), p.right, true)
+		all := p.left.Rows == w.unit.rows
+		from := 0
+		for _, g := range w.unit.groups {
+			end := g.outputs
+			if all {
+				end = g.rows
+			}
+			w.k.Gemm(p.dst, rowsOf(p.left, from, end-from).T(), rowsOf(p.right, from, end-from), true)
+			from = end
+		}
 	}
 	for _, g := range w.norms {
 		w.k.Add(g.dst, g.src)
@@ -64,7 +73,7 @@ func (w *worker) blockBackward(b *Block, st *blockState, dx, dy tensor.Matrix) {
 	w.projectBackward(dn2, st.up, n2, b.Up, st.lora[5], st, true)
 	dh := w.a.mat(nq, d)
 	copy(dh.Data, dy.Data)
-	w.normBackward(dh.Data, dn2.Data, st.h.Data, b.Norm2, st.inv2)
+	w.normBackward(dh, dn2, st.h, b.Norm2, st.inv2)
 
 	// h = x + o(attention(q(n1), k(n1), v(n1)))
 	do := w.a.mat(nq, arch.attn())
@@ -97,7 +106,7 @@ func (w *worker) blockBackward(b *Block, st *blockState, dx, dy tensor.Matrix) {
 		w.projectBackward(dn1, dq, n1, b.Q, st.lora[0], st, true)
 		copy(dx.Data, dh.Data)
 	}
-	w.normBackward(dx.Data, dn1.Data, st.x, b.Norm1, st.inv1)
+	w.normBackward(dx, dn1, tensor.Mat(st.x, rows, d), b.Norm1, st.inv1)
 }
 
 // projectBackward computes the gradient dx of the input of y = x·Wᵀ (adding to
@@ -134,14 +143,24 @@ func (w *worker) projectBackward(dx, dy, x tensor.Matrix, l *Linear, t tensor.Ma
 }
 
 // normBackward adds the gradient of a norm's input to dx and notes that of its
-// weights.
-func (w *worker) normBackward(dx, dy, x []float32, p *Param, inv []float32) {
-	var dw []float32
-	if p.trainable() {
-		dw = w.a.zeros(len(p.Value))
-		w.norms = append(w.norms, normGrad{p.Grad, dw})
+// weights, group by group.
+func (w *worker) normBackward(dx, dy, x tensor.Matrix, p *Param, inv []float32) {
+	d := w.m.Arch.Hidden
+	if !p.trainable() {
+		w.k.RMSNormBackward(dx.Data, nil, dy.Data, x.Data, p.Value, inv, d)
+		return
 	}
-	w.k.RMSNormBackward(dx, dw, dy, x, p.Value, inv, w.m.Arch.Hidden)
+	from := 0
+	for _, g := range w.unit.groups {
+		end := g.outputs
+		if x.Rows == w.unit.rows {
+			end = g.rows
+		}
+		dw := w.a.zeros(d)
+		w.norms = append(w.norms, normGrad{p.Grad, dw})
+		w.k.RMSNormBackward(dx.Data[from*d:end*d], dw, dy.Data[from*d:end*d], x.Data[from*d:end*d], p.Value, inv[from:end], d)
+		from = end
+	}
 }
 
 // embedSlots collects the gradient of the embedding for the tokens that occur
@@ -153,8 +172,8 @@ type embedSlots struct {
 	grad []float32
 }
 
-// assign gives a slot to every input token of the units.
-func (e *embedSlots) assign(units []unit, vocab, d int) {
+// assign gives a slot to every input token of the sequences.
+func (e *embedSlots) assign(seqs []sequence, vocab, d int) {
 	if e.slot == nil {
 		e.slot = make([]int32, vocab)
 		for i := range e.slot {
@@ -165,14 +184,11 @@ func (e *embedSlots) assign(units []unit, vocab, d int) {
 		e.slot[id] = -1
 	}
 	e.ids = e.ids[:0]
-	for i := range units {
-		for j := range units[i].seqs {
-			s := &units[i].seqs[j]
-			for _, id := range s.ids[:s.inputs()] {
-				if e.slot[id] < 0 {
-					e.slot[id] = int32(len(e.ids))
-					e.ids = append(e.ids, id)
-				}
+	for i := range seqs {
+		for _, id := range seqs[i].ids[:seqs[i].inputs()] {
+			if e.slot[id] < 0 {
+				e.slot[id] = int32(len(e.ids))
+				e.ids = append(e.ids, id)
 			}
 		}
 	}

@@ -63,10 +63,10 @@ func BenchmarkStep(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			seqs := benchSequences(c.batch, c.length, c.length+1-c.labels, c.vocab)
 			s := benchStepper(b, benchArch(b, c.base, c.vocab), c.src, c.lora, c.length+1)
-			labels, units := labelCount(seqs), group(nil, seqs)
+			labels, batch := labelCount(seqs), &batch{seqs: seqs}
 			drop := dropout{on: c.lora != nil, seed: 1}
 			for b.Loop() {
-				_, err := s.gradients(context.Background(), units, labels, drop)
+				_, err := s.gradients(context.Background(), batch, labels, drop)
 				require.NoError(b, err)
 				s.apply(1, 1e-3, s.optim.gradNorm(s.pool))
 			}

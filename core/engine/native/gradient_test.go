@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,7 +41,7 @@ func (loudSource) close() error { return nil }
 func tinySequences(classes int) []sequence {
 	var seqs []sequence
 	rng := tensor.NewPhilox(5)
-	for i := range 16 {
+	for i := range 20 {
 		b := rng.Block(0, uint64(i))
 		s := sequence{label: -1, ordinal: i}
 		n := 3 + int(b[0]%9)
@@ -101,9 +102,9 @@ func TestGradients(t *testing.T) {
 				tensor.NewPhilox(7, uint64(i)).Normal(p.Value, 0.3)
 			}
 			seqs := tinySequences(c.labels)
-			units := group(nil, seqs)
-			require.Greater(t, len(units), 1)
-			loss, err := tinyStepper(t, m).gradients(context.Background(), units, labelCount(seqs), dropout{})
+			b := &batch{seqs: seqs}
+			loss, err := tinyStepper(t, m).gradients(context.Background(), b, labelCount(seqs), dropout{})
+			require.Greater(t, b.groups, 1)
 			require.NoError(t, err)
 
 			ref := newReference(m)
@@ -151,7 +152,7 @@ func TestDropoutGradient(t *testing.T) {
 		tensor.NewPhilox(7, uint64(i)).Normal(p.Value, 0.3)
 	}
 	seqs := tinySequences(0)
-	st, units := tinyStepper(t, m), group(nil, seqs)
+	st, units := tinyStepper(t, m), &batch{seqs: seqs}
 	n := labelCount(seqs)
 	drop := dropout{on: true, seed: 42}
 	before, err := st.gradients(context.Background(), units, n, drop)
@@ -179,4 +180,36 @@ func TestDropoutGradient(t *testing.T) {
 	other, err := st.gradients(context.Background(), units, n, drop)
 	require.NoError(t, err)
 	assert.NotEqual(t, fmt.Sprintf("%.6f", before), fmt.Sprintf("%.6f", other), "another step draws other masks")
+}
+
+// TestGradientBytes: the gradient and the loss are the same bits however many
+// workers share the batch.
+func TestGradientBytes(t *testing.T) {
+	for _, labels := range []int{0, 2} {
+		arch := tinyArch(true)
+		if labels > 0 {
+			arch.Labels = []string{"a", "b"}
+		}
+		var seqs []sequence
+		for range 8 {
+			seqs = append(seqs, tinySequences(labels)...)
+		}
+		var want []float32
+		var loss float64
+		for _, procs := range []int{1, 2, 3, 5, 8} {
+			old := runtime.GOMAXPROCS(procs)
+			m, err := newModel(arch, loudSource{3}, nil, true)
+			require.NoError(t, err)
+			b := &batch{seqs: seqs}
+			got, err := tinyStepper(t, m).gradients(context.Background(), b, labelCount(seqs), dropout{})
+			runtime.GOMAXPROCS(old)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, len(b.units), min(procs, b.groups)-1)
+			if want == nil {
+				want, loss = m.flat.grad, got
+			}
+			assert.Equal(t, want, m.flat.grad, "%d workers", procs)
+			assert.Equal(t, loss, got, "%d workers", procs)
+		}
+	}
 }

@@ -149,7 +149,7 @@ func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes
 		if err != nil {
 			return 0, 0, err
 		}
-		if _, err := t.gradients(ctx, t.units, labels, t.dropout()); err != nil {
+		if _, err := t.gradients(ctx, &t.batch, labels, t.dropout()); err != nil {
 			return 0, 0, err
 		}
 		if d := time.Since(start); fastest == 0 || d < fastest {
@@ -160,8 +160,8 @@ func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes
 	seconds = perToken * float64(l.tokens) * float64(t.cfg.Training.NumEpochs)
 
 	peak := 0
-	for i := range t.units {
-		peak = max(peak, t.model.scratchFloats(&t.units[i], t.dropout()))
+	for i := range t.batch.units {
+		peak = max(peak, t.model.scratchFloats(&t.batch.units[i], t.dropout()))
 	}
 	if rows := l.longest; rows > maxUnitRows {
 		peak = max(peak, t.model.scratchFloats(t.model.largestUnit(rows), t.dropout()))

@@ -12,7 +12,6 @@ import (
 	"github.com/verifily/verifily-tui/core/engine/native/bpe"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/metrics"
-	"github.com/verifily/verifily-tui/core/tensor"
 	"github.com/verifily/verifily-tui/runs"
 )
 
@@ -67,20 +66,20 @@ func (e *examples) batch(first, end int) (*lossBatch, error) {
 // eachLoss computes the losses of a batch. row, when not nil, gets the
 // probabilities of a classification row, less one at the label.
 func (p *pool) eachLoss(ctx context.Context, b *lossBatch, row func(i int, loss float64, row []float32)) error {
-	var usable []sequence
+	var usable batch
 	for _, s := range b.seqs {
 		if s.outputs() > 0 && s.inputs() > 0 {
-			usable = append(usable, s)
+			usable.seqs = append(usable.seqs, s)
 		}
 	}
-	units := group(nil, usable)
-	p.run(len(units), func(w *worker, i int) {
+	usable.divide(len(p.workers))
+	p.run(len(usable.units), func(w *worker, i int) {
 		if ctx.Err() != nil {
 			return
 		}
-		u := &units[i]
+		u := &usable.units[i]
 		y := w.forward(u, false, dropout{}, nil)
-		w.losses(u, i, y, tensor.Matrix{}, 1, nil, func(seq int, loss float64, r []float32) {
+		w.losses(y, func(seq int, loss float64, r []float32) {
 			n := u.seqs[seq].ordinal
 			b.loss[n] = loss
 			if row != nil {

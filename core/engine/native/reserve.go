@@ -32,9 +32,9 @@ func (m *Model) scratchFloats(u *unit, drop dropout) int {
 	turn := newTurnstile(m.stages())
 	slots := &embedSlots{}
 	if m.Embed.trainable() {
-		slots.assign([]unit{*u}, m.Arch.VocabSize, m.Arch.Hidden)
+		slots.assign(u.seqs, m.Arch.VocabSize, m.Arch.Hidden)
 	}
-	w.trainUnit(u, 0, 1, drop, turn, slots)
+	w.trainUnit(u, 0, 1, drop, turn, slots, make([]float64, len(u.groups)))
 	return w.a.peak
 }
 
@@ -50,12 +50,9 @@ func (m *Model) largestUnit(longest int) *unit {
 	for i := range seqs {
 		seqs[i] = seq
 	}
-	u := unit{seqs: seqs}
-	for i := range seqs {
-		u.rows += seqs[i].inputs()
-		u.outputs += seqs[i].outputs()
-	}
-	return &u
+	b := batch{seqs: seqs}
+	b.divide(1)
+	return &b.units[0]
 }
 
 // reserve gives every worker the scratch memory of the largest unit at once.

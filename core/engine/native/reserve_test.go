@@ -20,14 +20,15 @@ func TestScratchIsMeasuredExactly(t *testing.T) {
 			m, err := newModel(arch, loudSource{3}, lora, true)
 			require.NoError(t, err)
 			seqs := tinySequences(labels)
-			st, units := tinyStepper(t, m), group(nil, seqs)
+			st, b := tinyStepper(t, m), &batch{seqs: seqs}
 			drop := dropout{on: lora != nil}
+			b.divide(len(st.pool.workers))
 			want, longest := 0, 0
-			for i := range units {
-				want = max(want, m.scratchFloats(&units[i], drop))
-				longest = max(longest, units[i].longest+1)
+			for i := range b.units {
+				want = max(want, m.scratchFloats(&b.units[i], drop))
+				longest = max(longest, b.units[i].longest+1)
 			}
-			_, err = st.gradients(context.Background(), units, labelCount(seqs), drop)
+			_, err = st.gradients(context.Background(), b, labelCount(seqs), drop)
 			require.NoError(t, err)
 			got := 0
 			for _, w := range st.pool.workers {

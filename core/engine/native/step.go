@@ -16,8 +16,8 @@ type stepper struct {
 
 	// The step at hand. work is unit with the receiver bound, once.
 	ctx     context.Context
-	units   []unit
-	losses  []float64 // by unit
+	batch   *batch
+	losses  []float64 // by group
 	scale   float32
 	drop    dropout
 	stopped atomic.Bool
@@ -39,22 +39,23 @@ func newStepper(m *Model, weightDecay, maxNorm float64) (*stepper, error) {
 func (m *Model) stages() int { return 2 + len(m.Blocks) }
 
 // gradients computes the gradient of the mean loss over the labels of the
-// units, and returns that loss. When ctx ends on the way, the gradient is
+// batch, and returns that loss. When ctx ends on the way, the gradient is
 // worthless and the error says so.
-func (s *stepper) gradients(ctx context.Context, units []unit, labels int, drop dropout) (float64, error) {
+func (s *stepper) gradients(ctx context.Context, b *batch, labels int, drop dropout) (float64, error) {
 	m := s.m
 	clear(m.flat.grad)
 	s.turn.reset()
 	if m.Embed.trainable() {
-		s.slots.assign(units, m.Arch.VocabSize, m.Arch.Hidden)
+		s.slots.assign(b.seqs, m.Arch.VocabSize, m.Arch.Hidden)
 	}
-	if len(s.losses) < len(units) {
-		s.losses = make([]float64, len(units))
+	b.divide(len(s.pool.workers))
+	if len(s.losses) < b.groups {
+		s.losses = make([]float64, b.groups)
 	}
-	s.ctx, s.units, s.drop = ctx, units, drop
+	s.ctx, s.batch, s.drop = ctx, b, drop
 	s.scale = float32(1 / float64(max(labels, 1)))
 	s.stopped.Store(false)
-	s.pool.run(len(units), s.work)
+	s.pool.run(len(b.units), s.work)
 	if s.stopped.Load() {
 		return 0, ctx.Err()
 	}
@@ -62,7 +63,7 @@ func (s *stepper) gradients(ctx context.Context, units []unit, labels int, drop 
 		s.slots.flush(s.pool.workers[0].k, m.Embed.Grad, m.Arch.Hidden)
 	}
 	var sum float64
-	for _, l := range s.losses[:len(units)] {
+	for _, l := range s.losses[:b.groups] {
 		sum += l
 	}
 	return sum / float64(max(labels, 1)), nil
@@ -76,22 +77,23 @@ func (s *stepper) unit(w *worker, i int) {
 		s.turn.skip(i)
 		return
 	}
-	s.losses[i] = w.trainUnit(&s.units[i], i, s.scale, s.drop, s.turn, &s.slots)
+	u := &s.batch.units[i]
+	w.trainUnit(u, i, s.scale, s.drop, s.turn, &s.slots, s.losses[u.first:u.first+len(u.groups)])
 }
 
 // apply does an optimiser step with the gradients; t counts steps from 1.
 func (s *stepper) apply(t int, lr, norm float64) { s.optim.step(s.pool, t, lr, norm) }
 
-// trainUnit adds the gradients of a unit and returns its summed loss.
-func (w *worker) trainUnit(u *unit, index int, scale float32, drop dropout, turn *turnstile, slots *embedSlots) float64 {
+// trainUnit adds the gradients of a unit, and writes the summed loss of each of
+// its groups to sums.
+func (w *worker) trainUnit(u *unit, index int, scale float32, drop dropout, turn *turnstile, slots *embedSlots, sums []float64) {
 	if drop.on {
 		drop.rows = w.dropRows(u)
 	}
 	y := w.forward(u, true, drop, nil)
 	dy := w.a.mat(u.outputs, w.m.Arch.Hidden)
-	sum := w.losses(u, index, y, dy, scale, turn, nil)
-	w.backward(u, index, dy, turn, slots)
-	return sum
+	w.headBackward(index, y, dy, scale, turn, sums)
+	w.backward(index, dy, turn, slots)
 }
 
 // dropRows numbers the rows of a step for dropout: each sequence has its own

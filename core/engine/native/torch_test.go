@@ -262,7 +262,7 @@ func benchTrain(s *stepper, job torchJob) (losses, times []float64) {
 	}
 	for step := range job.Steps {
 		start := time.Now()
-		loss, err := s.gradients(context.Background(), group(nil, seqs), labels, dropout{})
+		loss, err := s.gradients(context.Background(), &batch{seqs: seqs}, labels, dropout{})
 		if err != nil {
 			panic(err)
 		}

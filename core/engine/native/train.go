@@ -32,8 +32,7 @@ type training struct {
 	stepsPerEpoch int
 	epoch         int // whose order perm holds, -1 for none
 	perm          []int32
-	seqs          []sequence
-	units         []unit
+	batch         batch
 	checkpoint    string // the last one written, relative to the run
 	resumedAt     time.Time
 }
@@ -210,7 +209,7 @@ func (t *training) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	loss, err := t.gradients(ctx, t.units, labels, t.dropout())
+	loss, err := t.gradients(ctx, &t.batch, labels, t.dropout())
 	if err != nil {
 		return err
 	}
@@ -223,7 +222,7 @@ func (t *training) step(ctx context.Context) error {
 
 	s := &t.state
 	s.Step++
-	s.Samples += int64(len(t.seqs))
+	s.Samples += int64(len(t.batch.seqs))
 	s.Tokens += tokens
 	s.Epoch = float64(s.Step) / float64(t.stepsPerEpoch)
 	s.LossSum += loss
@@ -266,7 +265,7 @@ func (t *training) diverged(what string, loss, norm float64) error {
 		Reason: fmt.Sprintf("%s at step %d", what, step), Hint: hint}}
 }
 
-// nextBatch tokenises the rows of the next step and groups them into units. It
+// nextBatch tokenises the rows of the next step. It
 // returns the tokens computed and the rows or tokens that carry a loss.
 func (t *training) nextBatch() (tokens int64, labels int, err error) {
 	epoch := t.state.Step / t.stepsPerEpoch
@@ -275,7 +274,7 @@ func (t *training) nextBatch() (tokens int64, labels int, err error) {
 		t.epoch = epoch
 	}
 	first := t.state.Step % t.stepsPerEpoch * t.perStep
-	t.seqs = t.seqs[:0]
+	t.batch.seqs = t.batch.seqs[:0]
 	for i, row := range t.perm[first:min(first+t.perStep, len(t.perm))] {
 		s, _, err := t.train.sequence(int(row))
 		if err != nil {
@@ -285,11 +284,10 @@ func (t *training) nextBatch() (tokens int64, labels int, err error) {
 			continue // no room was left for a response
 		}
 		s.ordinal = i
-		t.seqs = append(t.seqs, s)
+		t.batch.seqs = append(t.batch.seqs, s)
 		tokens += int64(s.inputs())
 		labels += s.outputs()
 	}
-	t.units = group(t.units[:0], t.seqs)
 	return tokens, labels, nil
 }
 

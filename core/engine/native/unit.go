@@ -29,49 +29,85 @@ func (s *sequence) outputs() int {
 	return len(s.ids) - s.first
 }
 
-// unit is a group of sequences that one worker takes through the model at
+// unit is a stretch of sequences that one worker takes through the model at
 // once. Their rows lie one behind the other without padding; attention keeps
 // them apart.
+//
+// A unit is made of whole groups. Gradients are summed group by group, and
+// groups depend on the sequences alone, so that their sums do not depend on
+// how many workers share the groups.
 type unit struct {
 	seqs    []sequence
 	rows    int
 	outputs int
 	longest int
+	groups  []groupEnd
+	first   int // number of its first group
 }
 
-// Units are as large as the rows allow while leaving work for several workers:
-// larger products are faster, and grouping must not depend on the number of
-// workers, since the order of sums follows the units.
+// groupEnd is where a group ends within its unit.
+type groupEnd struct{ rows, outputs int }
+
 const (
+	// groupRows is how many rows a group has at least, unless the whole batch
+	// has fewer: enough for products over its rows to be fast.
+	groupRows = 96
+	// maxUnitRows bounds the scratch memory of a worker. Larger units are not
+	// faster.
 	maxUnitRows = 512
-	minUnitRows = 64
-	unitsWanted = 8
 )
 
-// group splits sequences into units. The result depends on the sequences
-// alone. A sequence longer than the bound is a unit of its own.
-func group(units []unit, seqs []sequence) []unit {
-	total := 0
-	for i := range seqs {
-		total += seqs[i].inputs()
+// batch is a list of sequences and its division into units.
+type batch struct {
+	seqs   []sequence
+	units  []unit
+	groups int
+	ends   []groupEnd
+}
+
+// divide cuts the batch into units for this many workers: as few as keep all
+// of them busy, and none larger than the bound unless one group is.
+func (b *batch) divide(workers int) {
+	b.units, b.ends = b.units[:0], b.ends[:0]
+	left := 0 // rows of the sequences that are not in a group yet
+	for i := range b.seqs {
+		left += b.seqs[i].inputs()
 	}
-	target := min(max(total/unitsWanted, minUnitRows), maxUnitRows)
-	start := 0
-	u := unit{}
-	for i := range seqs {
-		n := seqs[i].inputs()
-		if u.rows > 0 && u.rows+n > target {
-			u.seqs = seqs[start:i]
-			units = append(units, u)
-			u, start = unit{}, i
+	n := max(workers, (left+maxUnitRows-1)/maxUnitRows)
+	most := (left + n - 1) / n
+	start := 0 // of the unit at hand
+	u, g := unit{}, groupEnd{}
+	finish := func(end int) {
+		u.seqs = b.seqs[start:end]
+		b.units = append(b.units, u)
+		start = end
+		u = unit{first: len(b.ends)}
+	}
+	for i := range b.seqs {
+		s := &b.seqs[i]
+		g.rows += s.inputs()
+		g.outputs += s.outputs()
+		u.longest = max(u.longest, s.inputs())
+		if (g.rows < groupRows || left-g.rows < groupRows) && i+1 < len(b.seqs) {
+			continue
 		}
-		u.rows += n
-		u.outputs += seqs[i].outputs()
-		u.longest = max(u.longest, n)
+		left -= g.rows
+		u.rows, u.outputs = u.rows+g.rows, u.outputs+g.outputs
+		b.ends = append(b.ends, groupEnd{u.rows, u.outputs})
+		if u.rows+g.rows/2 >= most {
+			finish(i + 1)
+		}
+		g = groupEnd{}
 	}
 	if u.rows > 0 {
-		u.seqs = seqs[start:]
-		units = append(units, u)
+		finish(len(b.seqs))
 	}
-	return units
+	b.groups = len(b.ends)
+	for i := range b.units {
+		end := b.groups
+		if i+1 < len(b.units) {
+			end = b.units[i+1].first
+		}
+		b.units[i].groups = b.ends[b.units[i].first:end]
+	}
 }

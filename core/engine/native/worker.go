@@ -11,13 +11,16 @@ type worker struct {
 	m *Model
 	a arena
 
-	// spans and positions of the unit at hand: all rows, and the rows that
-	// carry an output.
+	// The unit at hand, with the spans and positions of all its rows and of
+	// those that carry an output.
+	unit        *unit
 	all, out    []span
 	pos, outPos []int32
 	blocks      []blockState
 	pending     []product
 	norms       []normGrad
+	chunkList   []chunk
+	parts       []stretch
 	rows        []uint64 // dropout counters of the unit
 }
 
@@ -64,6 +67,7 @@ func newWorker(k tensor.Kernels, m *Model) *worker {
 // begin lays out the rows of a unit.
 func (w *worker) begin(u *unit) {
 	w.a.reset()
+	w.unit = u
 	w.all, w.out, w.pos, w.outPos = w.all[:0], w.out[:0], w.pos[:0], w.outPos[:0]
 	row, out := 0, 0
 	for i := range u.seqs {

@@ -1,0 +1,157 @@
+package compare
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/verifily/verifily-tui/core/metrics"
+	"github.com/verifily/verifily-tui/core/stats"
+	"github.com/verifily/verifily-tui/runs"
+)
+
+// sliceKeys lists what to slice by.
+func (c *comparison) sliceKeys() []string {
+	if c.opt.SliceBy == nil {
+		return slices.Sorted(maps.Keys(c.sides[0].results.Slices))
+	}
+	var out []string
+	for _, key := range c.opt.SliceBy {
+		if !slices.Contains(out, key) {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+// slices compares the runs by the metric within each slice.
+func (c *comparison) slices() error {
+	keys := c.sliceKeys()
+	if len(keys) == 0 {
+		return nil
+	}
+	metric := c.out.Metric
+	scored := make([]*metrics.Sliced, len(c.sides))
+	members := make([]map[slice][]int32, len(c.sides))
+	for i, s := range c.sides {
+		if !s.scored(metric) {
+			continue
+		}
+		only, err := metrics.Score(c.task, []string{metric}, s.preds, metrics.Options{})
+		if err != nil {
+			return err
+		}
+		sliced := only.Slice(keys)
+		scored[i] = &sliced
+		members[i] = membersOf(s.preds, keys)
+	}
+	for _, at := range c.allSlices(keys, scored) {
+		row := Slice{Key: at.key, Value: at.value}
+		for i, s := range c.sides {
+			v := s.sliceValue(scored[i], metric, at.key, at.value)
+			row.Values = append(row.Values, v)
+			if v == nil || v.N < c.out.MinSlice {
+				row.TooFew = true
+			}
+		}
+		for i := range c.sides[1:] {
+			d, err := c.sliceDelta(metric, i+1, at, members, row.Values)
+			if err != nil {
+				return err
+			}
+			row.Deltas = append(row.Deltas, d)
+		}
+		c.out.Slices = append(c.out.Slices, row)
+	}
+	c.adjust()
+	c.sortSlices()
+	return nil
+}
+
+// slice names one slice.
+type slice struct{ key, value string }
+
+func membersOf(preds []runs.Prediction, keys []string) map[slice][]int32 {
+	out := map[slice][]int32{}
+	for _, cut := range metrics.Cuts(preds, keys) {
+		for v, value := range cut.Values {
+			out[slice{cut.Key, value}] = cut.Members[v]
+		}
+	}
+	return out
+}
+
+// allSlices lists the slices of every run, by key in the order asked for, then
+// by value.
+func (c *comparison) allSlices(keys []string, scored []*metrics.Sliced) []slice {
+	var out []slice
+	for _, key := range keys {
+		values := map[string]bool{}
+		for i, s := range c.sides {
+			from := s.results.Slices
+			if scored[i] != nil {
+				from = scored[i].Metrics
+			}
+			for value := range from[key] {
+				values[value] = true
+			}
+		}
+		for _, value := range slices.Sorted(maps.Keys(values)) {
+			out = append(out, slice{key, value})
+		}
+	}
+	return out
+}
+
+// sliceDelta compares a slice. Pairs belong to the slice that the base has them
+// in.
+func (c *comparison) sliceDelta(metric string, i int, at slice, members []map[slice][]int32, values []*Value) (*Delta, error) {
+	if values[0] == nil || values[i] == nil {
+		return nil, nil
+	}
+	return c.delta(metric, i, members[0][at], members[i][at], values[0], values[i])
+}
+
+// adjust corrects the probabilities of each run for the number of slices that
+// were tested. Slices with too few examples are not tested, so they do not make
+// the others harder to find.
+func (c *comparison) adjust() {
+	lower := metrics.LowerIsBetter(c.out.Metric)
+	for i := range c.sides[1:] {
+		p := make([]float64, len(c.out.Slices))
+		for k, row := range c.out.Slices {
+			p[k] = math.NaN()
+			if d := row.Deltas[i]; d != nil && d.P != nil && !row.TooFew {
+				p[k] = *d.P
+			}
+		}
+		for k, adjusted := range stats.Holm(p) {
+			if !math.IsNaN(adjusted) {
+				c.out.Slices[k].Deltas[i].judge(&adjusted, c.opt.Alpha, lower)
+			}
+		}
+	}
+}
+
+func (c *comparison) sortSlices() {
+	sign := 1.0
+	if metrics.LowerIsBetter(c.out.Metric) {
+		sign = -1
+	}
+	gain := func(s Slice) float64 {
+		if d := s.Deltas[0]; d != nil {
+			return sign * d.Delta
+		}
+		return math.Inf(1)
+	}
+	last := func(s Slice) int {
+		if s.TooFew {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(c.out.Slices, func(a, b Slice) int {
+		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(gain(a), gain(b)))
+	})
+}
