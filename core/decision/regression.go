@@ -1,0 +1,175 @@
+package decision
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/verifily/verifily-tui/core/metrics"
+)
+
+// Evidence is what gates need besides the results: it is gathered outside, so
+// that the decision stays a pure function.
+type Evidence struct {
+	EvalFile, ContaminationFile, ReportFile string // shown in the rows
+
+	Hashes *Integrity // nil: not looked at
+	// Intervals of metrics, by evidenceKey. A metric without one has none shown.
+	Intervals map[string]*Interval
+	// Differences, paired by example, new - baseline, by evidenceKey.
+	Differences map[string]Difference
+	Reviewed    *Reviewed // nil: there are no hard examples
+}
+
+// Integrity is the outcome of hashing a run's files again.
+type Integrity struct {
+	Intact bool
+	Text   string
+}
+
+// Difference is the mean paired difference of a metric, new - baseline.
+type Difference struct {
+	N        int // pairs
+	Mean     float64
+	Interval Interval
+	P        float64 // two-sided, corrected where several gates are judged together
+	// Unpaired says why the examples cannot be paired; then nothing else is set.
+	Unpaired string
+}
+
+// Reviewed counts the labels that people gave to the hard examples of a run.
+type Reviewed struct {
+	Hard   int            // hard examples
+	Labels map[string]int // labelled examples by label
+}
+
+// Labelled returns how many examples have a label.
+func (r *Reviewed) Labelled() int {
+	n := 0
+	for _, c := range r.Labels {
+		n += c
+	}
+	return n
+}
+
+// evidenceKey addresses a metric, over all examples or in a slice.
+func evidenceKey(slice, metric string) string { return slice + "\x00" + metric }
+
+func (e *Evidence) counts(r *Results, slice string) int {
+	if slice == "" || r == nil {
+		return 0
+	}
+	return r.Slices[slice].N
+}
+
+// regression judges max_METRIC_regression: how much worse than the baseline a
+// metric may be. With significance in the policy it is judged on the paired
+// differences, else on the difference of the two values.
+func (j *judge) regression(slice string, l limit) {
+	say, flag := prefix(slice)
+	name := say + label(l.metric)
+	g := Gate{Name: gateName(slice, l), Threshold: l.bound.json(), Evidence: j.in.Evidence.EvalFile}
+	// worse is how much is lost: positive when the run is worse.
+	sign, direction := 1.0, "-"
+	g.Rule = ">= -"
+	if metrics.LowerIsBetter(l.metric) {
+		sign, direction, g.Rule = -1, "+", "<= +"
+	}
+	delta, ok := j.delta(slice, l.metric)
+	switch {
+	case j.in.Baseline == nil:
+		g.Status, g.Detail = GateNotChecked, "no baseline"
+		j.row(g)
+		return
+	case !ok && slice == "" && j.mayBeAbsent(l):
+		g.Status, g.Detail = GateNotChecked, "not measured in both runs"
+		j.row(g)
+		return
+	case !ok:
+		g.Status, g.Detail = GateInsufficient, "not measured in both runs"
+		j.warn(fmt.Sprintf("%s regression cannot be verified: not measured in both runs", name), flag+quiet(l.metric)+"_regression_missing")
+		j.row(g)
+		return
+	}
+	g.Value = delta.json()
+	exceeded := -sign*delta.float > l.bound.float
+	g.Status = GatePass
+	if exceeded {
+		g.Status = GateFail
+	}
+	if p := j.in.Policy; p != nil && p.Significance != nil {
+		j.weigh(&g, slice, l, sign)
+	}
+	regressionFlag := flag + "regression_exceeded"
+	if l.metric != "f1" {
+		regressionFlag = flag + quiet(l.metric) + "_regression_exceeded"
+	}
+	switch g.Status {
+	case GateFail:
+		j.block(fmt.Sprintf("%s regression (%+.4f) exceeds max allowed (%s%s)", name, delta.float, direction, l.bound), regressionFlag)
+	case GateFlag:
+		j.warn(fmt.Sprintf("%s regression (%+.4f) exceeds max allowed (%s%s), but %s", name, delta.float, direction, l.bound, g.Detail),
+			flag+quiet(l.metric)+"_regression_not_significant")
+	case GateInsufficient:
+		j.warn(fmt.Sprintf("%s regression: insufficient evidence, %s", name, g.Detail),
+			flag+quiet(l.metric)+"_regression_insufficient_evidence")
+	}
+	j.row(g)
+}
+
+// delta is new - baseline, as it stands in the decision for all examples.
+func (j *judge) delta(slice, metric string) (Number, bool) {
+	if slice == "" {
+		return j.out.Deltas.Get(metric)
+	}
+	now, _, ok := j.in.Eval.measured(slice, metric)
+	base, _, baseOK := j.in.Baseline.measured(slice, metric)
+	if !ok || !baseOK {
+		return Number{}, false
+	}
+	return floatNumber(round(now.float-base.float, 6)), true
+}
+
+// weigh looks at the interval of the paired difference. A loss beyond the
+// margin blocks only when the interval excludes zero (and, over the slice
+// gates, the corrected p agrees); a loss within it passes only when the test
+// could have seen one of the size of the margin: when the whole interval is
+// within the margin, or no wider to the losing side than the margin itself.
+func (j *judge) weigh(g *Gate, slice string, l limit, sign float64) {
+	d, ok := j.in.Evidence.Differences[evidenceKey(slice, l.metric)]
+	if !ok || d.Unpaired != "" {
+		why := d.Unpaired
+		if why == "" {
+			why = "no paired predictions"
+		}
+		g.Detail = "judged on the two values: " + quiet(why)
+		if g.Status == GatePass {
+			g.Status, g.Detail = GateInsufficient, quiet(why)
+		}
+		return
+	}
+	g.N, g.P = d.N, &d.P
+	interval := d.Interval
+	g.Interval = &interval
+	worst, best := sign*d.Interval.Low, sign*d.Interval.High
+	if sign < 0 {
+		worst, best = best, worst
+	}
+	margin := l.bound.float
+	half := (best - worst) / 2
+	switch {
+	case g.Status == GateFail && best >= 0:
+		g.Status, g.Detail = GateFlag, "its paired interval includes zero"
+	case g.Status == GateFail && slice != "" && d.P > 1-d.Interval.Level+1e-12:
+		g.Status, g.Detail = GateFlag, fmt.Sprintf("it is not significant once corrected over the slices (p = %.4f)", d.P)
+	case g.Status == GatePass && worst < -margin && half > margin:
+		g.Status = GateInsufficient
+		g.Detail = fmt.Sprintf("the interval is ±%.4f wide and the margin %s", half, l.bound)
+		if margin > 0 && d.N > 0 {
+			// The width falls with the square root of the examples.
+			if need := math.Ceil(float64(d.N)*(half/margin)*(half/margin)) - float64(d.N); need < 1e9 {
+				g.Needed = int(need)
+				g.Detail += fmt.Sprintf("; about %d more examples would do", g.Needed)
+			}
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package decision
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/atomicfile"
+	"github.com/verifily/verifily-tui/runs/canonical"
+)
+
+// File is one file of a decision, ready to be written.
+type File struct {
+	Name string // in decision/
+	Data []byte
+}
+
+// Files returns the files of a decision in the order in which they are
+// written: gates.json, decision.txt, decision.json, and hashes.json over those
+// three, by which a change to any of them is seen.
+func (d *Decision) Files() ([]File, error) {
+	gates, err := canonical.Indent(d.GatesObject())
+	if err != nil {
+		return nil, fmt.Errorf("encode gates: %w", err)
+	}
+	verdict, err := d.JSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode decision: %w", err)
+	}
+	files := []File{{"gates.json", gates}, {"decision.txt", []byte(d.Text())}, {"decision.json", verdict}}
+	sums := map[string]string{}
+	for _, f := range files {
+		sum := sha256.Sum256(f.Data)
+		sums[f.Name] = hex.EncodeToString(sum[:])
+	}
+	seal, err := canonical.Indent(canonical.Object{{Key: "hash_algorithm", Value: runs.HashAlgorithm},
+		{Key: "files", Value: sums}, {Key: "chain_hash", Value: canonical.ChainHash(sums)}})
+	if err != nil {
+		return nil, fmt.Errorf("encode hashes of the decision: %w", err)
+	}
+	return append(files, File{"hashes.json", seal}), nil
+}
+
+// Write puts a decision into decision/ of a run, in place of an earlier one.
+// All files are on disk before the first is put in place, and hashes.json comes
+// last, so a decision of which only a part got there does not verify. Where
+// hashes.json of the run covers decision/, as that of a retrain does, its
+// entries and the chain follow.
+func Write(dir string, d *Decision) error {
+	files, err := d.Files()
+	if err != nil {
+		return err
+	}
+	folder := filepath.Join(dir, "decision")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("write decision: %w", err)
+	}
+	unlock, err := lock(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(place(folder, files), refresh(dir, files), unlock())
+}
+
+// place writes all files under temporary names and then commits them in order.
+func place(folder string, files []File) error {
+	open := make([]*atomicfile.File, 0, len(files))
+	defer func() {
+		for _, f := range open {
+			f.Abort()
+		}
+	}()
+	for _, file := range files {
+		f, err := atomicfile.Create(filepath.Join(folder, file.Name), 0o644)
+		if err != nil {
+			return fmt.Errorf("write decision: %w", err)
+		}
+		open = append(open, f)
+		if _, err := f.Write(file.Data); err != nil {
+			return fmt.Errorf("write decision: %w", err)
+		}
+	}
+	for _, f := range open {
+		if err := f.Commit(); err != nil {
+			return fmt.Errorf("write decision: %w", err)
+		}
+	}
+	return nil
+}
+
+// lockPatience is how long a decision waits for another writer of the run's
+// hashes, which holds the lock only while it hashes files.
+const lockPatience = time.Minute
+
+// lock takes the lock under which hashes.json of a completed run changes: the
+// one that evaluations take too.
+func lock(dir string) (unlock func() error, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	l := flock.New(filepath.Join(dir, ".eval.lock"), flock.SetPermissions(0o644))
+	if ok, err := l.TryLockContext(ctx, 10*time.Millisecond); !ok {
+		return nil, fmt.Errorf("write decision: lock %s: %w", dir, errors.Join(err, runs.ErrLocked))
+	}
+	return l.Unlock, nil
+}
+
+// refresh brings the entries for decision/ in hashes.json of the run up to
+// date, if it has any.
+func refresh(dir string, files []File) error {
+	path := filepath.Join(dir, "hashes.json")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("refresh hashes: %w", err)
+	}
+	top, err := object(data)
+	if err != nil {
+		return nil // not ours to mend; the checks of the run report it
+	}
+	sums := map[string]string{}
+	covered := false
+	out := canonical.Object{}
+	for _, m := range top {
+		if m.key == "files" {
+			if json.Unmarshal(m.value, &sums) != nil {
+				return nil
+			}
+		}
+		dec := json.NewDecoder(bytes.NewReader(m.value))
+		dec.UseNumber()
+		var v any
+		if err := dec.Decode(&v); err != nil {
+			return fmt.Errorf("refresh hashes: read %s: %w", path, err)
+		}
+		out = append(out, canonical.Member{Key: m.key, Value: v})
+	}
+	for name := range sums {
+		if strings.HasPrefix(name, "decision/") {
+			covered = true
+			delete(sums, name)
+		}
+	}
+	if !covered {
+		return nil
+	}
+	for _, f := range files {
+		sum := sha256.Sum256(f.Data)
+		sums["decision/"+f.Name] = hex.EncodeToString(sum[:])
+	}
+	for i := range out {
+		switch out[i].Key {
+		case "files":
+			out[i].Value = sums
+		case "chain_hash":
+			out[i].Value = canonical.ChainHash(sums)
+		}
+	}
+	encoded, err := canonical.Indent(out)
+	if err != nil {
+		return fmt.Errorf("refresh hashes: %w", err)
+	}
+	return atomicfile.WriteBytes(path, 0o644, encoded)
+}

@@ -1,0 +1,212 @@
+package decision_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/verifily/verifily-tui/core/contract"
+	"github.com/verifily/verifily-tui/core/decision"
+	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/runs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// evaluatedRun writes a completed run whose answers are right with probability p.
+func evaluatedRun(t *testing.T, n int, right func(i int) bool) string {
+	t.Helper()
+	w, err := runs.Create(t.TempDir(), runs.CreateOptions{Meta: runs.Meta{Task: "sft"}})
+	require.NoError(t, err)
+	require.NoError(t, w.WriteConfig([]byte("task: sft\n")))
+	require.NoError(t, w.WriteEnvironment(runs.Environment{OS: "linux"}))
+	e, err := runs.BeginEval(w.Dir())
+	require.NoError(t, err)
+	hits := 0
+	var hard []runs.HardExample
+	for i := range n {
+		score := 0.0
+		if right(i) {
+			score = 1
+			hits++
+		}
+		p := runs.Prediction{Index: i, ID: fmt.Sprint("row_", i), Input: fmt.Sprint("in ", i), Reference: "yes", Prediction: map[float64]string{0: "no", 1: "yes"}[score],
+			F1: &score, ExactMatch: &score, Tags: map[string]string{"half": fmt.Sprint(i % 2)}}
+		require.NoError(t, e.Add(p))
+		if score == 0 && len(hard) < 10 {
+			hard = append(hard, runs.HardExample{Rank: len(hard) + 1, ID: p.ID, InputHash: runs.InputHash(p.Input)})
+		}
+	}
+	share := float64(hits) / float64(n)
+	require.NoError(t, e.Commit(runs.EvalResults{RunID: w.ID(), NumExamples: n, Overall: map[string]float64{"f1": share, "exact_match": share}}, hard, nil))
+	m := w.Meta()
+	m.Status = runs.StatusCompleted
+	require.NoError(t, w.Finish(m))
+	return w.Dir()
+}
+
+func coin(seed uint64, p float64) func(int) bool {
+	r := rand.New(rand.NewPCG(seed, 1))
+	return func(int) bool { return r.Float64() < p }
+}
+
+func TestGatherPairsPredictions(t *testing.T) {
+	base := evaluatedRun(t, 600, coin(1, 0.8))
+	worse := evaluatedRun(t, 600, coin(2, 0.6))
+	alike := evaluatedRun(t, 600, coin(3, 0.8))
+	p, err := decision.ParsePolicy("ship.yaml", []byte(`
+ship_if: {max_f1_regression: 0.05}
+slices: {half=0: {min_f1: 0.3, max_f1_regression: 0.05}, half=1: {max_f1_regression: 0.05}}
+significance: {resamples: 500}
+`))
+	require.NoError(t, err)
+	judge := func(run string) *decision.Decision {
+		in, err := decision.Gather(context.Background(), decision.Sources{Run: run, Baseline: base}, p.ShipIf, p)
+		require.NoError(t, err)
+		return decision.Decide(in)
+	}
+	d := judge(worse)
+	assert.Equal(t, decision.DontShip, d.Recommendation)
+	g := gate(t, d, "f1 regression")
+	assert.Equal(t, decision.GateFail, g.Status)
+	require.NotNil(t, g.Interval)
+	assert.Negative(t, g.Interval.High)
+	assert.Equal(t, 600, g.N)
+	assert.Less(t, *g.P, 0.05)
+	s := gate(t, d, "half=0 f1")
+	assert.Equal(t, decision.GatePass, s.Status)
+	assert.Equal(t, 300, s.N, "the slice was worked out from the predictions")
+	require.NotNil(t, s.Interval)
+	assert.Less(t, s.Interval.Low, s.Interval.High)
+	assert.NotEqual(t, decision.GateFail, gate(t, judge(alike), "f1 regression").Status)
+
+	same, err := judge(worse).Files()
+	require.NoError(t, err)
+	again, err := judge(worse).Files()
+	require.NoError(t, err)
+	assert.Equal(t, same, again, "same inputs, same bytes")
+}
+
+func TestGatherReview(t *testing.T) {
+	run := evaluatedRun(t, 40, coin(1, 0.5))
+	p, err := decision.ParsePolicy("ship.yaml", []byte("ship_if: {}\nreview: {min: 3}"))
+	require.NoError(t, err)
+	gather := func() *decision.Reviewed {
+		in, err := decision.Gather(context.Background(), decision.Sources{Run: run}, p.ShipIf, p)
+		require.NoError(t, err)
+		return in.Evidence.Reviewed
+	}
+	require.Equal(t, &decision.Reviewed{Hard: 10, Labels: map[string]int{}}, gather())
+	r, err := runs.Open(run)
+	require.NoError(t, err)
+	hard, err := r.HardExamples()
+	require.NoError(t, err)
+	lines := []string{
+		fmt.Sprintf(`{"input_hash":%q,"label":"model error"}`, hard[0].InputHash),
+		fmt.Sprintf(`{"id":%q,"verdict":"fine"}`, hard[1].ID),
+		fmt.Sprintf(`{"input_hash":%q,"label":"fine"}`, hard[2].InputHash),
+		fmt.Sprintf(`{"input_hash":%q,"label":""}`, hard[2].InputHash),     // taken back
+		fmt.Sprintf(`{"input_hash":%q,"label":"fine"}`, hard[0].InputHash), // thought better of
+		fmt.Sprintf(`{"input_hash":%q,"label":"superb"}`, hard[3].InputHash),
+		`{"input_hash":"sha256:other","label":"fine"}`, `{"label":"fine"}`, `not JSON`, `{"id":`,
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(run, "review"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(run, "review", "labels.jsonl"), []byte(strings.Join(lines, "\n")), 0o644))
+	assert.Equal(t, &decision.Reviewed{Hard: 10, Labels: map[string]int{"fine": 2}}, gather())
+}
+
+func TestGatherReadsOlderShapes(t *testing.T) {
+	run := evaluatedRun(t, 4, coin(1, 1))
+	for content, want := range map[string]string{
+		`{"aggregate":{"f1":0.75,"acc":1}}`:        `"f1": 0.75`,
+		`{"overall":{"f1":0.75,"loss":NaN}}`:       `"f1": 0.75`,
+		`{"eval_loss":0.5,"eval_accuracy":0.75}`:   `"accuracy": 0.75`,
+		`{"overall":{"f1":NaN,"exact_match":0.5}}`: `F1 (nan) below threshold (0.5)`,
+		`{"overall":"none"}`:                       `Eval results missing or invalid`,
+		`{`:                                        `Eval results missing or invalid`,
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(run, "eval/eval_results.json"), []byte(content), 0o644))
+		in, err := decision.Gather(context.Background(), decision.Sources{Run: run}, decision.DefaultCriteria(), nil)
+		require.NoError(t, err)
+		data, err := decision.Decide(in).JSON()
+		require.NoError(t, err)
+		assert.Contains(t, string(data), want, content)
+	}
+}
+
+func TestGatherErrors(t *testing.T) {
+	run := evaluatedRun(t, 4, coin(1, 1))
+	file := func(content string) string {
+		path := filepath.Join(t.TempDir(), "c.json")
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
+		return path
+	}
+	for name, src := range map[string]decision.Sources{
+		"run":                  {Run: filepath.Join(t.TempDir(), "none")},
+		"baseline":             {Run: run, Baseline: t.TempDir()},
+		"contamination":        {Run: run, Contamination: file(`{"status":"OK"}`)},
+		"contamination counts": {Run: run, Contamination: file(`{"status":"FAIL","exact_overlaps":-1}`)},
+		"contamination folder": {Run: run, Contamination: t.TempDir()},
+		"report":               {Run: run, Report: file(`[]`)},
+		"report is null":       {Run: run, Report: file(`null`)},
+	} {
+		_, err := decision.Gather(context.Background(), src, decision.DefaultCriteria(), nil)
+		var typed fault.TrainError
+		require.ErrorAs(t, err, &typed, name)
+	}
+}
+
+func TestWrite(t *testing.T) {
+	run := evaluatedRun(t, 20, coin(1, 1))
+	in, err := decision.Gather(context.Background(), decision.Sources{Run: run}, decision.DefaultCriteria(), nil)
+	require.NoError(t, err)
+	d := decision.Decide(in)
+	require.NoError(t, decision.Write(run, d))
+	text, err := os.ReadFile(filepath.Join(run, "decision", "decision.txt"))
+	require.NoError(t, err)
+	assert.Equal(t, "Recommendation: SHIP\nExit code: 0\nConfidence: 0.94\nReasons:\n"+
+		"  - F1 (1.0000) meets threshold (0.5)\n  - Exact match (1.0000) meets threshold (0.4)\n", string(text))
+	seal, err := contract.VerifyDecision(context.Background(), run)
+	require.NoError(t, err)
+	assert.True(t, seal.Intact())
+	whole, err := contract.Verify(context.Background(), run)
+	require.NoError(t, err)
+	assert.True(t, whole.Intact(), "the hashes of the run stay true")
+	left, err := filepath.Glob(filepath.Join(run, "decision", ".*"))
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+// Many at once leave one whole decision.
+func TestWriteConcurrently(t *testing.T) {
+	run := evaluatedRun(t, 20, coin(1, 1))
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			in := decision.Input{Contract: contract.Result{Valid: true}, Criteria: decision.Criteria{}}
+			n, err := decision.NewNumber(i)
+			assert.NoError(t, err)
+			in.Eval = &decision.Results{Metrics: decision.Metrics{{Name: "f1", Value: n}}}
+			assert.NoError(t, decision.Write(run, decision.Decide(in)))
+		})
+	}
+	wg.Wait()
+	seal, err := contract.VerifyDecision(context.Background(), run)
+	require.NoError(t, err)
+	assert.True(t, seal.Intact())
+}
+
+func TestWriteNeedsAFolder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, nil, 0o644))
+	assert.Error(t, decision.Write(path, decision.Decide(decision.Input{})))
+}

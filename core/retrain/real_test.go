@@ -1,0 +1,161 @@
+package retrain_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/core/contract"
+	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/retrain"
+	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/canonical"
+)
+
+// realDeps trains by writing a run directory, as the engine would.
+func realDeps(t *testing.T, finish func(dir string) error) retrain.Deps {
+	d := deps()
+	d.Getenv = func(name string) string { return map[string]string{retrain.RealModeVariable: "1"}[name] }
+	d.Train = func(ctx context.Context, job retrain.Job) (*retrain.Trained, error) {
+		splits, err := retrain.Split(ctx, job)
+		if err != nil {
+			return nil, err
+		}
+		w, err := runs.Create(filepath.Join(job.OutputDir, "train"), runs.CreateOptions{})
+		require.NoError(t, err)
+		require.NoError(t, w.WriteConfig([]byte("task: sft\n")))
+		require.NoError(t, w.WriteEnvironment(environment))
+		put(t, w.Dir(), "model/model.safetensors", "weights")
+		put(t, w.Dir(), "checkpoints/checkpoint-1/model.safetensors", "weights")
+		e, err := runs.BeginEval(w.Dir())
+		require.NoError(t, err)
+		score := 0.75
+		require.NoError(t, e.Add(runs.Prediction{Input: "in", Prediction: "out", Reference: "out", F1: &score}))
+		require.NoError(t, e.Commit(runs.EvalResults{RunID: w.ID(), NumExamples: 1,
+			Overall: map[string]float64{"eval_loss": 1.5, "f1": 0.75, "exact_match": 1},
+			Slices:  map[string]map[string]runs.SliceMetrics{"source": {"human": {"n": 1, "f1": 0.75}}}},
+			[]runs.HardExample{{Rank: 1, PrimaryMetricName: "f1", PrimaryMetric: 0.75}}, nil))
+		m := w.Meta()
+		m.Status, m.ArtifactPath, m.Metrics = runs.StatusCompleted, "model", map[string]float64{"train_loss": 0.25}
+		require.NoError(t, w.Finish(m))
+		if err := finish(w.Dir()); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(w.Dir()))
+		}
+		return &retrain.Trained{RunDir: w.Dir(), Task: "sft", Seed: "7", RowsOut: splits.Rows}, nil
+	}
+	return d
+}
+
+func TestRealMode(t *testing.T) {
+	out := t.TempDir()
+	res, err := retrain.Run(context.Background(), retrain.Request{DatasetDir: artifact(t), OutputDir: out, Mode: "real"},
+		realDeps(t, func(string) error { return nil }))
+	require.NoError(t, err)
+	assert.Equal(t, map[string]float64{"f1": 0.75, "exact_match": 1, "eval_loss": 1.5}, res.EvalSummary)
+	r, err := runs.Open(res.RunDir)
+	require.NoError(t, err)
+	meta, err := r.Meta()
+	require.NoError(t, err)
+	assert.Equal(t, "train/model", meta.ArtifactPath)
+	assert.Equal(t, json.Number("7"), meta.Seed)
+	assert.Equal(t, 0.25, meta.Metrics["train_loss"])
+	results := read(t, res.Artifacts.EvalResults)
+	assert.Contains(t, results, "\"overall\": {\n    \"f1\": 0.75,\n    \"exact_match\": 1.0,\n    \"eval_loss\": 1.5\n  }")
+	assert.Contains(t, results, "\"source\": {\n      \"human\": {\n        \"n\": 1,\n        \"f1\": 0.75\n      }\n    }")
+	assert.FileExists(t, filepath.Join(res.RunDir, "eval/predictions.jsonl"))
+	for _, dir := range []string{res.RunDir, filepath.Join(res.RunDir, "train")} {
+		seal, err := contract.Verify(context.Background(), dir)
+		require.NoError(t, err)
+		assert.True(t, seal.Intact(), seal.String())
+		assert.True(t, contract.Check(dir).Valid)
+	}
+	require.NoError(t, os.RemoveAll(filepath.Join(res.RunDir, "train/checkpoints")))
+	seal, err := contract.Verify(context.Background(), res.RunDir)
+	require.NoError(t, err)
+	assert.True(t, seal.Intact(), "checkpoints may be deleted")
+}
+
+func TestRealModeFailsWithoutATrace(t *testing.T) {
+	broken := errors.New("broken")
+	for name, finish := range map[string]func(dir string) error{
+		"training":   func(string) error { return broken },
+		"evaluation": func(dir string) error { return os.Remove(filepath.Join(dir, "eval/eval_results.json")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := t.TempDir()
+			_, err := retrain.Run(context.Background(), retrain.Request{DatasetDir: artifact(t), OutputDir: out, Mode: "real"}, realDeps(t, finish))
+			require.Error(t, err)
+			for _, path := range names(t, out) {
+				assert.Contains(t, path, string(filepath.Separator)+"splits"+string(filepath.Separator))
+			}
+		})
+	}
+}
+
+// A folder that cannot be written leaves nothing of the training either.
+func TestWriteErrorLeavesNothing(t *testing.T) {
+	out := t.TempDir()
+	d := realDeps(t, func(string) error { return nil })
+	put(t, out, "runs", "a file where the folder belongs")
+	_, err := retrain.Run(context.Background(), retrain.Request{DatasetDir: artifact(t), OutputDir: out, Mode: "real"}, d)
+	var training *fault.TrainingError
+	require.ErrorAs(t, err, &training)
+	entries, err := os.ReadDir(filepath.Join(out, "train"))
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+}
+
+func TestSplit(t *testing.T) {
+	split := func(dir string) (train, val, test []string) {
+		sum, err := canonical.FileHash(filepath.Join(dir, "dataset.jsonl"))
+		require.NoError(t, err)
+		s, err := retrain.Split(context.Background(), retrain.Job{DataPath: filepath.Join(dir, "dataset.jsonl"), DataHash: sum, OutputDir: t.TempDir()})
+		require.NoError(t, err)
+		lines := func(path string) []string {
+			if path == "" {
+				return nil
+			}
+			return strings.Split(strings.TrimSpace(read(t, path)), "\n")
+		}
+		return lines(s.Train), lines(s.Val), lines(s.Test)
+	}
+	row := func(i int) string { return fmt.Sprintf(`{"instruction":"say","output":"%d","id":"row_%d"}`, i, i) }
+	var small, large strings.Builder
+	for i := range 2000 {
+		if i < 1000 {
+			small.WriteString(row(i) + "\n")
+		}
+		large.WriteString(row(i) + "\n")
+	}
+	a, b := t.TempDir(), t.TempDir()
+	put(t, a, "dataset.jsonl", small.String())
+	put(t, b, "dataset.jsonl", large.String())
+	train, val, test := split(a)
+	assert.Equal(t, 1000, len(train)+len(val)+len(test))
+	assert.InDelta(t, 100, len(val), 40)
+	assert.InDelta(t, 100, len(test), 40)
+	again, _, _ := split(a)
+	assert.Equal(t, train, again)
+	largeTrain, _, largeTest := split(b)
+	for _, line := range test {
+		assert.Contains(t, largeTest, line, "a row stays in its split")
+		assert.NotContains(t, largeTrain, line)
+	}
+	// Rows of one id stay together; two rows are enough.
+	tiny := t.TempDir()
+	put(t, tiny, "dataset.jsonl", row(1)+"\n"+row(1)+"\n"+row(2)+"\n")
+	train, val, test = split(tiny)
+	assert.Equal(t, 3, len(train)+len(val)+len(test))
+	assert.NotEmpty(t, test)
+	for _, line := range test {
+		assert.NotContains(t, train, line)
+	}
+}

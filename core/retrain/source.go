@@ -1,0 +1,97 @@
+package retrain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/verifily/verifily-tui/core/dataset"
+	"github.com/verifily/verifily-tui/core/dataset/artifact"
+	"github.com/verifily/verifily-tui/core/fault"
+)
+
+// NotFound is a part of the data set that is not there. It unwraps to a
+// *fault.DataError with the same message.
+type NotFound struct{ err *fault.DataError }
+
+// Error returns the message that the service answers with.
+func (e *NotFound) Error() string { return e.err.Error() }
+
+// Unwrap returns the *fault.DataError.
+func (e *NotFound) Unwrap() error { return e.err }
+
+// loadArtifact opens a data set artifact without verifying it. What is not
+// there is a *NotFound, anything else wrong a *fault.DataError.
+func loadArtifact(dir string) (*artifact.Artifact, error) {
+	a, err := artifact.Load(dir)
+	var missing *artifact.MissingError
+	if errors.As(err, &missing) {
+		return nil, &NotFound{&fault.DataError{Detail: fault.Detail{Reason: missing.Error(),
+			Hint: "name a data set artifact, as verifily ingest writes one"}}}
+	}
+	return a, err
+}
+
+// DatasetHash is what the mock calls the hash of a data set artifact.
+func DatasetHash(dir string) (string, error) {
+	a, err := loadArtifact(dir)
+	if err != nil {
+		return "", err
+	}
+	return a.DatasetHash(), nil
+}
+
+// source is a verified data set artifact.
+type source struct {
+	*artifact.Artifact
+	sum    string // sha256 of dataset.jsonl, hex
+	report string // report.json, empty where there is none
+	rows   int
+	bytes  int64 // of all files of the artifact
+}
+
+// openSource reads a data set artifact and holds it against its hashes.
+func openSource(ctx context.Context, dir string) (*source, error) {
+	a, err := loadArtifact(dir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.Verify(ctx); err != nil {
+		return nil, err
+	}
+	s := &source{Artifact: a}
+	if s.sum, err = dataset.SHA256(ctx, a.DataPath()); err != nil {
+		return nil, err
+	}
+	err = dataset.Lines(ctx, a.DataPath(), func(int, []byte, bool) error {
+		s.rows++
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.rows == 0 {
+		return nil, &fault.DataError{Detail: fault.Detail{Op: "read data set", Path: a.DataPath(), Reason: "holds no rows"}}
+	}
+	for _, name := range []string{artifact.DataName, artifact.HashesName, artifact.ManifestName, artifact.ReportName} {
+		path := filepath.Join(dir, name)
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("not a regular file")
+		}
+		if err != nil {
+			return nil, &fault.DataError{Detail: fault.Detail{Op: "read data set", Path: path, Err: err}}
+		}
+		s.bytes += info.Size()
+		if name == artifact.ReportName {
+			s.report = path
+		}
+	}
+	return s, nil
+}
