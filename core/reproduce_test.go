@@ -12,8 +12,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/verifily/verifily-tui/core"
-	"github.com/verifily/verifily-tui/core/config"
-	"github.com/verifily/verifily-tui/core/contract"
 	"github.com/verifily/verifily-tui/core/reproduce"
 	"github.com/verifily/verifily-tui/runs"
 )
@@ -191,84 +189,4 @@ func rowsArtifact(t *testing.T, n int) string {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "dataset.jsonl"), data, 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "hashes.json"), []byte(`{"files":{"dataset.jsonl":"`+fileSum(t, filepath.Join(dir, "dataset.jsonl"))+`"}}`), 0o644))
 	return dir
-}
-
-// smallYAML is a training of seconds.
-const smallYAML = `task: sft
-base_model: builtin:nano
-seed: 5
-lora: {enabled: false}
-tokenizer: {vocab_size: 300}
-training: {num_epochs: 2, batch_size: 4, gradient_accumulation_steps: 2, learning_rate: 1e-3, eval_steps: 4, save_steps: 0}
-eval: {slice_by_tags: [half], generation_max_new_tokens: 8, generation_num_beams: 1}
-`
-
-func TestRetrainReal(t *testing.T) {
-	data := rowsArtifact(t, 60)
-	_, err := core.Retrain(context.Background(), core.RetrainOptions{DatasetDir: data, OutputDir: t.TempDir(), Mode: "real"})
-	require.ErrorIs(t, err, core.ErrRealModeDisabled)
-	assert.ErrorIs(t, core.CheckRetrain(core.RetrainOptions{DatasetDir: data, Mode: "real"}), core.ErrRealModeDisabled)
-
-	t.Setenv("VERIFILY_ENABLE_REAL_TRAIN", "1")
-	require.NoError(t, os.WriteFile(filepath.Join(data, "train.yaml"), []byte(smallYAML), 0o644))
-	out := t.TempDir()
-	res, err := core.Retrain(context.Background(), core.RetrainOptions{DatasetDir: data, OutputDir: out, Mode: "real"})
-	require.NoError(t, err)
-	assert.Contains(t, res.EvalSummary, "f1")
-	assert.Contains(t, res.EvalSummary, "eval_loss")
-	assert.Equal(t, "DONT_SHIP", res.Decision, "two epochs are not enough")
-	assert.Equal(t, 60, res.Usage.Units.RowsOut)
-	assert.True(t, contract.Check(res.RunDir).Valid)
-	run, err := runs.Open(res.RunDir)
-	require.NoError(t, err)
-	meta, err := run.Meta()
-	require.NoError(t, err)
-	assert.Equal(t, "5", meta.Seed.String(), "that of train.yaml")
-	assert.Equal(t, "train/model", meta.ArtifactPath)
-	results, err := run.EvalResults()
-	require.NoError(t, err)
-	assert.NotEmpty(t, results.Slices["half"])
-	assert.Equal(t, reproduce.FullMatch, verifyOnly(t, res.RunDir).Verdict)
-	assert.Equal(t, reproduce.FullMatch, verifyOnly(t, filepath.Join(res.RunDir, "train")).Verdict)
-	changed := copyTree(t, res.RunDir)
-	flip(t, filepath.Join(changed, "train/model/model.safetensors"))
-	assert.Equal(t, reproduce.Mismatch, verifyOnly(t, changed).Verdict)
-
-	again, err := core.Reproduce(context.Background(), core.ReproduceOptions{RunPath: res.RunDir})
-	require.NoError(t, err)
-	assert.Equal(t, reproduce.FullMatch, again.Verdict())
-	assert.Equal(t, reproduce.Match, again.Repeated.Weights.Status)
-
-	// A training with a baseline: compared example by example where a policy asks.
-	seeded, err := core.Retrain(context.Background(), core.RetrainOptions{DatasetDir: data, OutputDir: out, Mode: "real", Seed: "6", BaseRunDir: res.RunDir})
-	require.NoError(t, err)
-	assert.NotEqual(t, res.EvalSummary, seeded.EvalSummary)
-
-	_, err = core.Retrain(context.Background(), core.RetrainOptions{DatasetDir: data, OutputDir: out, Mode: "real", Seed: "99999999999999999999"})
-	var configError *core.ConfigError
-	require.ErrorAs(t, err, &configError)
-}
-
-// TestRetrainPreset: without a train.yaml the built-in preset trains.
-func TestRetrainPreset(t *testing.T) {
-	t.Setenv("VERIFILY_ENABLE_REAL_TRAIN", "1")
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	out := t.TempDir()
-	started := ""
-	_, err := core.Retrain(ctx, core.RetrainOptions{DatasetDir: rowsArtifact(t, 60), OutputDir: out, Mode: "real",
-		Started: func(run *runs.Run) {
-			started = run.Dir()
-			cfg, err := config.Load(filepath.Join(run.Dir(), "config.yaml"))
-			assert.NoError(t, err)
-			assert.Equal(t, "builtin:nano", cfg.BaseModel)
-			assert.False(t, cfg.LoRA.Enabled)
-			assert.Equal(t, []string{"half", "odd"}, cfg.Eval.SliceByTags)
-			cancel()
-		}})
-	var stopped *core.Interrupted
-	require.ErrorAs(t, err, &stopped)
-	assert.NotEmpty(t, started)
-	assert.NoDirExists(t, started, "what was begun is gone")
-	assert.NoDirExists(t, filepath.Join(out, "runs"))
 }

@@ -191,12 +191,12 @@ func (j *judge) bound(slice string, l limit) {
 	switch {
 	case text != "": // a model that answers NaN does not meet a limit
 		g.Status, g.Value = GateFail, text
-		j.block(fmt.Sprintf("%s (%s) %s threshold (%s)", name, text, side, l.bound), flag+l.metric+"_"+side+"_threshold")
+		j.block(fmt.Sprintf("%s (%s) %s threshold (%s)", name, text, side, l.bound), flag+quiet(l.metric)+"_"+side+"_threshold")
 	case !ok && slice == "" && j.mayBeAbsent(l):
 		g.Status, g.Detail = GateNotChecked, "not measured"
 	case !ok:
 		g.Status, g.Detail = GateInsufficient, "not measured"
-		j.warn(fmt.Sprintf("%s was not measured — cannot verify threshold (%s)", name, l.bound), flag+l.metric+"_missing")
+		j.warn(fmt.Sprintf("%s was not measured — cannot verify threshold (%s)", name, l.bound), flag+quiet(l.metric)+"_missing")
 	case l.kind == atLeast && value.float < l.bound.float, l.kind == atMost && value.float > l.bound.float:
 		g.Status, g.Value = GateFail, value.json()
 		j.block(fmt.Sprintf("%s (%.4f) %s threshold (%s)", name, value.float, side, l.bound), flag+quiet(l.metric)+"_"+side+"_threshold")
