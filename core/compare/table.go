@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/verifily/verifily-tui/core/text"
 )
 
 // line is a row of a table, its numbers as texts. Texts are not made safe yet.
@@ -129,30 +131,30 @@ func (r *Result) WriteTable(w io.Writer, width int) error {
 	t := tableWriter{width: width}
 	for i, run := range r.Runs[1:] {
 		if i > 0 {
-			t.text("")
+			t.line("")
 		}
-		t.text(run.Label() + " against " + r.Runs[0].Label())
-		t.text("  " + r.pairingLine(i))
+		t.line(run.Label() + " against " + r.Runs[0].Label())
+		t.line("  " + r.pairingLine(i))
 		t.rows(r.lines(i))
-		if text := r.changedLine(i); text != "" {
-			t.text("  " + text)
+		if changed := r.changedLine(i); changed != "" {
+			t.line("  " + changed)
 		}
 	}
-	t.text("")
+	t.line("")
 	for _, group := range r.differences() {
-		t.text(group.summary())
+		t.line(group.summary())
 		for _, d := range group.list {
 			texts := make([]string, len(d.Values))
 			for i := range texts {
 				texts[i] = d.Text(i)
 			}
-			t.text("  " + d.Name + "  " + strings.Join(texts, " | "))
+			t.line("  " + d.Name + "  " + strings.Join(texts, " | "))
 		}
 	}
 	for _, note := range r.Notes {
-		t.text("note: " + note)
+		t.line("note: " + note)
 	}
-	t.text(r.methodLine())
+	t.line(r.methodLine())
 	_, err := w.Write(t.out.Bytes())
 	return err
 }
@@ -163,12 +165,12 @@ type tableWriter struct {
 	out   bytes.Buffer
 }
 
-// text writes one line, made safe and broken between words to fit.
-func (t *tableWriter) text(s string) {
-	s = safe(s)
+// line writes one line, made safe and broken between words to fit.
+func (t *tableWriter) line(s string) {
+	s = text.Escape(s)
 	indent := min(4, len(s)-len(strings.TrimLeft(s, " ")))
-	for width(s) > t.width {
-		head := columns.Truncate(s, t.width, "")
+	for text.Width(s) > t.width {
+		head := text.Head(s, t.width)
 		if at := strings.LastIndexByte(head, ' '); at > indent && strings.TrimSpace(head[:at]) != "" {
 			head = head[:at]
 		}
@@ -196,13 +198,13 @@ func (t *tableWriter) rows(lines []line) {
 	}
 	name := 0
 	for _, l := range all {
-		name = max(name, width(safe(l.name)))
+		name = max(name, text.Width(text.Escape(l.name)))
 	}
 	wide := make([]int, len(columnsOf))
 	total := 0
 	for i, of := range columnsOf {
 		for _, l := range all {
-			wide[i] = max(wide[i], width(of(l)))
+			wide[i] = max(wide[i], text.Width(of(l)))
 		}
 		total += wide[i] + 2
 	}
@@ -217,18 +219,16 @@ func (t *tableWriter) rows(lines []line) {
 	}
 	name = max(4, min(name, t.width-2-total))
 	for _, l := range all {
-		s := "  " + pad(cut(safe(l.name), name), name)
+		s := "  " + text.Pad(text.Line(l.name, name), name)
 		for i, of := range columnsOf {
 			switch {
 			case wide[i] < 0:
 			case i == 6:
 				s += "  " + of(l)
 			default:
-				s += "  " + strings.Repeat(" ", wide[i]-width(of(l))) + of(l)
+				s += "  " + text.PadLeft(of(l), wide[i])
 			}
 		}
-		t.out.WriteString(strings.TrimRight(cut(s, t.width), " ") + "\n")
+		t.out.WriteString(strings.TrimRight(text.Line(s, t.width), " ") + "\n")
 	}
 }
-
-func pad(s string, w int) string { return s + strings.Repeat(" ", max(0, w-width(s))) }

@@ -3,60 +3,9 @@ package compare
 import (
 	"fmt"
 	"math"
-	"strings"
-	"unicode"
-
-	"github.com/mattn/go-runewidth"
 
 	"github.com/verifily/verifily-tui/core/stats"
 )
-
-// columns does not look at the locale: the same text has the same width
-// everywhere.
-var columns = runewidth.Condition{StrictEmojiNeutral: true}
-
-func width(s string) int { return columns.StringWidth(s) }
-
-// hidden says whether a terminal obeys r or shows nothing for it: control
-// characters, direction marks, zero-width and unassigned ones.
-func hidden(r rune) bool {
-	return !unicode.IsGraphic(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) ||
-		unicode.Is(unicode.Variation_Selector, r) || unicode.Is(unicode.Bidi_Control, r)
-}
-
-// safe spells out what a terminal obeys or hides.
-func safe(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if strings.IndexFunc(s, hidden) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case !hidden(r):
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r < 0x80:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		case r <= 0xffff:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			fmt.Fprintf(&b, `\U%08x`, r)
-		}
-	}
-	return b.String()
-}
-
-// cut shortens a safe text to a number of columns.
-func cut(s string, w int) string {
-	if width(s) <= w {
-		return s
-	}
-	return columns.Truncate(s, max(w, 1), "…")
-}
 
 // decimals is how many decimals an interval allows: two digits of its width.
 func decimals(i *stats.Interval) int {

@@ -3,13 +3,13 @@ package compare
 import (
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs/canonical"
 )
 
@@ -17,18 +17,14 @@ import (
 // the order of the fields and two spaces of indent. Characters that a terminal
 // obeys or hides are escaped.
 func (r *Result) WriteJSON(w io.Writer) error {
-	data, err := canonical.Line(r)
+	data, err := canonical.Indent(r)
 	if err != nil {
 		return fmt.Errorf("write comparison: %w", err)
 	}
-	var indented, out bytes.Buffer
-	if err := json.Indent(&indented, data, "", "  "); err != nil {
-		return fmt.Errorf("write comparison: %w", err)
-	}
-	indented.WriteByte('\n')
-	for _, c := range indented.String() {
+	var out bytes.Buffer
+	for _, c := range string(data) {
 		switch {
-		case c == '\n' || !hidden(c):
+		case c == '\n' || !text.Hidden(c):
 			out.WriteRune(c)
 		case c <= 0xffff:
 			fmt.Fprintf(&out, `\u%04x`, c)
@@ -109,7 +105,7 @@ func exactOr(v *float64) string {
 // cell makes a text safe for a spreadsheet, which runs a cell that starts with
 // one of these signs as a formula.
 func cell(s string) string {
-	s = safe(s)
+	s = text.Escape(s)
 	if s != "" && strings.ContainsRune("=+-@|%", rune(s[0])) {
 		return "'" + s
 	}
@@ -127,8 +123,8 @@ func (r *Result) WriteMarkdown(w io.Writer) error {
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", inline(l.name), l.base, l.value, l.delta, inline(l.interval),
 				inline(l.p), inline(l.holm), inline(l.verdict))
 		}
-		if text := r.changedLine(i); text != "" {
-			fmt.Fprintf(&b, "\n%s\n", inline(text))
+		if changed := r.changedLine(i); changed != "" {
+			fmt.Fprintf(&b, "\n%s\n", inline(changed))
 		}
 		b.WriteString("\n")
 	}
@@ -162,7 +158,7 @@ func (r *Result) WriteMarkdown(w io.Writer) error {
 // inline escapes what Markdown, and HTML in it, would act on.
 func inline(s string) string {
 	var b strings.Builder
-	for _, r := range safe(s) {
+	for _, r := range text.Escape(s) {
 		if strings.ContainsRune("\\`*_{}[]#|~", r) {
 			b.WriteByte('\\')
 		}

@@ -142,15 +142,6 @@ func TestGramsAreThoseOfTheCharacters(t *testing.T) {
 	assert.Len(t, newGrams(5).set([]byte(long), nil), 7, "across the pieces of a long text")
 }
 
-// byWords normalises every word of a text by itself.
-func byWords(s string) string {
-	words := strings.FieldsFunc(s, isSpace)
-	for i, w := range words {
-		words[i] = metrics.Normalize(w)
-	}
-	return strings.Join(words, " ")
-}
-
 func FuzzTextIsNormalized(f *testing.F) {
 	f.Add("A  B", "\tc\u00a0", "ΑΣ ΑΣ.")
 	f.Add("", "\x1c", "İ")
@@ -161,13 +152,13 @@ func FuzzTextIsNormalized(f *testing.F) {
 			t.Skip("rows are UTF-8")
 		}
 		r := dataset.Row{Instruction: instruction, Input: input, Output: output}
-		require.Equal(t, byWords(instruction+"\n"+input+"\n"+output), string(appendText(nil, &r)))
+		require.Equal(t, metrics.Normalize(instruction+"\n"+input+"\n"+output), string(appendText(nil, &r)))
 	})
 }
 
 func TestLongTextsAreNormalizedInPieces(t *testing.T) {
 	for _, s := range []string{strings.Repeat("ΑΣ \u00a0", 40000), strings.Repeat("Σ", 100000), strings.Repeat("É\n", 50000) + "x", strings.Repeat(" ", 70000) + "é"} {
-		assert.True(t, byWords(s) == string(appendNormal(nil, s)), "%.20q", s)
+		assert.True(t, metrics.Normalize(s) == string(appendNormal(nil, s)), "%.20q", s)
 	}
 }
 

@@ -1,8 +1,6 @@
 package contamination
 
 import (
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/verifily/verifily-tui/core/dataset"
@@ -53,37 +51,22 @@ func appendNormal(dst []byte, s string) []byte {
 // times the memory of the text.
 const piece = 64 << 10
 
-// appendUnicode normalises s in pieces, cut where no rule of lower-casing looks
-// across: at a space or a line break. Where the text has letters whose lower
-// case depends on their place in the word, each word is a piece, so that
-// nothing depends on how much white space stands between them.
+// appendUnicode normalises s in pieces, cut between words: at a space or a line
+// break.
 func appendUnicode(dst []byte, s string) []byte {
 	start := len(dst)
-	add := func(text string) {
-		if text = metrics.Normalize(text); text == "" {
-			return
-		}
-		if len(dst) > start {
-			dst = append(dst, ' ')
-		}
-		dst = append(dst, text...)
-	}
-	if strings.ContainsAny(s, "İΣ") {
-		for word := range strings.FieldsFuncSeq(s, isSpace) {
-			add(word)
-		}
-		return dst
-	}
 	for len(s) > 0 {
 		end := min(piece, len(s))
 		for end < len(s) && s[end] != ' ' && s[end] != '\n' {
 			end++
 		}
-		add(s[:end])
+		if text := metrics.Normalize(s[:end]); text != "" {
+			if len(dst) > start {
+				dst = append(dst, ' ')
+			}
+			dst = append(dst, text...)
+		}
 		s = s[end:]
 	}
 	return dst
 }
-
-// isSpace is what metrics.Normalize takes for white space.
-func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }

@@ -14,19 +14,34 @@ import (
 // four separators U+001C to U+001F.
 func Normalize(s string) string { return strings.Join(words(s), " ") }
 
-// words lists the words of a text, lower-cased.
-func words(s string) []string { return strings.FieldsFunc(lower(s), isSpace) }
+// words lists the words of a text, lower-cased one by one: what a letter becomes
+// depends on its word and on nothing else.
+func words(s string) []string {
+	list := strings.FieldsFunc(s, isSpace)
+	for i, w := range list {
+		list[i] = lower(w)
+	}
+	return list
+}
 
 func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
 
-// lower applies the full Unicode mapping. Only two letters need more than the
-// mapping rune by rune: a dotted capital I becomes two runes, and a sigma
-// depends on its place in the word.
-func lower(s string) string {
-	if strings.ContainsAny(s, "İΣ") {
-		return cases.Lower(language.Und).String(s)
+// lower applies the full Unicode mapping to a word. Only two letters need more
+// than the mapping rune by rune: a dotted capital I becomes two runes, and a
+// sigma depends on its place in the word.
+func lower(word string) string {
+	if !strings.ContainsAny(word, "İΣ") {
+		return strings.ToLower(word)
 	}
-	return strings.ToLower(s)
+	// In one go, with room for all of it: a word that is lower-cased in pieces,
+	// as Caser.String does with long ones, has the end of a piece taken for its
+	// own. Nothing grows more than a byte that is no text, which becomes U+FFFD.
+	dst := make([]byte, 3*len(word))
+	n, _, err := cases.Lower(language.Und).Transform(dst, []byte(word), true)
+	if err != nil { // the buffer is never short
+		return strings.ToLower(word)
+	}
+	return string(dst[:n])
 }
 
 // ExactMatch is 1 when the two texts are equal once normalised, else 0.

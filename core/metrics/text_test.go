@@ -47,6 +47,17 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
+// TestSigmaLooksAtItsWordAlone: neither the length of the text before it nor
+// that of its word decide what a capital sigma becomes.
+func TestSigmaLooksAtItsWordAlone(t *testing.T) {
+	for n := range 300 {
+		assert.Equal(t, strings.Repeat("α ", n)+"οδος σ", metrics.Normalize(strings.Repeat("α ", n)+"ΟΔΟΣ Σ"), n)
+		assert.Equal(t, strings.Repeat("α", n)+"σα", metrics.Normalize(strings.Repeat("α", n)+"ΣΑ"), n)
+		assert.Equal(t, strings.Repeat("α", n+1)+"ς", metrics.Normalize(strings.Repeat("α", n+1)+"Σ"), n)
+	}
+	assert.Equal(t, "\ufffd\ufffdς", metrics.Normalize("\xff\xfeΣ")[:6]+"ς", "bytes that are no text have room")
+}
+
 func TestTokenF1CountsRepetition(t *testing.T) {
 	// 2 shared of 3 predicted and 4 expected: P 2/3, R 1/2.
 	assert.InDelta(t, 4.0/7, metrics.TokenF1("a a b", "A a c d"), 1e-15)

@@ -145,6 +145,26 @@ type sub struct {
 	N int `json:"n"`
 }
 
+// A pointer is no level of its own.
+func TestPointersAreNotIndented(t *testing.T) {
+	type inner struct {
+		A int `json:"a"`
+	}
+	type outer struct {
+		P *inner   `json:"p"`
+		L []*inner `json:"l"`
+		N any      `json:"n"`
+	}
+	in := inner{A: 1}
+	v := outer{P: &in, L: []*inner{&in}, N: &in}
+	want, err := canonical.Indent(v)
+	require.NoError(t, err)
+	assert.Equal(t, "{\n  \"p\": {\n    \"a\": 1\n  },\n  \"l\": [\n    {\n      \"a\": 1\n    }\n  ],\n  \"n\": {\n    \"a\": 1\n  }\n}\n", string(want))
+	got, err := canonical.Indent(&v)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), string(got))
+}
+
 func TestIndentKeepsKeyOrder(t *testing.T) {
 	in := sample{Name: "é—<&>\u2028\x7f\xff", Rate: 1, Metrics: map[string]float64{"b": 2e-5, "a": 1}, List: []int{}, Bad: map[string]float64{"x": math.NaN(), "y": 1}, Hidden: 1, private: 1}
 	got, err := canonical.Indent(in)

@@ -31,7 +31,8 @@ type form struct {
 type encoder struct {
 	form
 	out     []byte
-	depth   int
+	depth   int  // of nesting, pointers included
+	level   int  // of indent: arrays and objects only
 	lenient bool // a float that is not finite is null, not an error
 }
 
@@ -96,7 +97,7 @@ func (e *encoder) value(v reflect.Value) error {
 		if err := e.enter(); err != nil {
 			return err
 		}
-		defer e.leave()
+		defer func() { e.depth-- }()
 		if v.Kind() == reflect.Pointer && v.Type() != bigIntType {
 			return e.any(v.Elem().Interface())
 		}
@@ -191,6 +192,7 @@ func (e *encoder) array(v reflect.Value) error {
 	if err := e.enter(); err != nil {
 		return err
 	}
+	e.level++
 	e.out = append(e.out, '[')
 	for i := range v.Len() {
 		e.separate(i)
@@ -270,6 +272,7 @@ func (e *encoder) members(o Object) error {
 	if err := e.enter(); err != nil {
 		return err
 	}
+	e.level++
 	e.out = append(e.out, '{')
 	for i, m := range o {
 		e.separate(i)
@@ -293,7 +296,11 @@ func (e *encoder) enter() error {
 	return nil
 }
 
-func (e *encoder) leave() { e.depth-- }
+// leave ends an array or object.
+func (e *encoder) leave() {
+	e.depth--
+	e.level--
+}
 
 // separate stands before element i of an array or object.
 func (e *encoder) separate(i int) {
@@ -315,7 +322,7 @@ func (e *encoder) close(n int, bracket byte) {
 
 func (e *encoder) newline() {
 	e.out = append(e.out, '\n')
-	for range e.depth {
+	for range e.level {
 		e.out = append(e.out, ' ', ' ')
 	}
 }

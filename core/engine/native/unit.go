@@ -54,7 +54,7 @@ const (
 	groupRows = 96
 	// maxUnitRows bounds the scratch memory of a worker. Larger units are not
 	// faster.
-	maxUnitRows = 512
+	maxUnitRows = 256
 )
 
 // batch is a list of sequences and its division into units.

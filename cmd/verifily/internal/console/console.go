@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/verifily/verifily-tui/cmd/verifily/internal/text"
+	"github.com/verifily/verifily-tui/core/text"
 )
 
 // RedrawEvery is the shortest time between two drawings of the status line:
@@ -213,6 +213,7 @@ const (
 	Bold   Style = "1"
 	Faint  Style = "2"
 	Red    Style = "31"
+	Green  Style = "32"
 	Yellow Style = "33"
 )
 

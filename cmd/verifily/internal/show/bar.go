@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/verifily/verifily-tui/cmd/verifily/internal/text"
 	"github.com/verifily/verifily-tui/core/engine"
+	"github.com/verifily/verifily-tui/core/text"
 )
 
 // pace estimates how long something still takes from how long it has taken.

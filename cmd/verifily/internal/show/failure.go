@@ -5,9 +5,9 @@ import (
 	"strings"
 
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/console"
-	"github.com/verifily/verifily-tui/cmd/verifily/internal/text"
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/text"
 )
 
 // Failure is an error with what a command knows about it.

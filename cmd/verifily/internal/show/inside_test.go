@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/verifily/verifily-tui/cmd/verifily/internal/text"
 	"github.com/verifily/verifily-tui/core/engine"
+	"github.com/verifily/verifily-tui/core/text"
 )
 
 func TestUnits(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/console"
-	"github.com/verifily/verifily-tui/cmd/verifily/internal/text"
 	"github.com/verifily/verifily-tui/core/engine"
+	"github.com/verifily/verifily-tui/core/text"
 )
 
 // Lines returns the printer for people: lines and tables, and a status line

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/verifily/verifily-tui/cmd/verifily/internal/text"
 	"github.com/verifily/verifily-tui/core/metrics"
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 )
 

@@ -18,10 +18,10 @@ import (
 
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/console"
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/show"
-	"github.com/verifily/verifily-tui/cmd/verifily/internal/text"
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/engine"
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 )
 

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/verifily/verifily-tui/cmd/verifily/internal/text"
+	"github.com/verifily/verifily-tui/core/text"
 )
 
 // column is one column of a table.

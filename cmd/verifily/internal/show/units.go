@@ -46,6 +46,40 @@ func score(v float64) string {
 	return fmt.Sprintf("%.4f", v)
 }
 
+// decimals is how many decimals an interval allows: two digits of its width.
+func decimals(low, high float64) int {
+	if !(high > low) || math.IsInf(high-low, 0) {
+		return 4
+	}
+	return min(6, max(1, 1+int(math.Ceil(-math.Log10(high-low)))))
+}
+
+// estimate writes a value with as many decimals as its interval allows, and
+// the interval; a difference has signs.
+func estimate(v, low, high float64, signs bool) (value, interval string) {
+	number := func(v float64) string { return score(v) }
+	if math.Abs(v) < 1e5 && math.Abs(low) < 1e5 && math.Abs(high) < 1e5 {
+		places := decimals(low, high)
+		number = func(v float64) string { return strconv.FormatFloat(v, 'f', places, 64) }
+	}
+	write := func(v float64) string {
+		s := number(v)
+		if signs && !strings.HasPrefix(s, "-") {
+			s = "+" + s
+		}
+		return s
+	}
+	return write(v), "[" + write(low) + ", " + write(high) + "]"
+}
+
+// share writes a part of a whole as a percentage.
+func share(part, whole int) string {
+	if whole == 0 {
+		return "0.0%"
+	}
+	return fmt.Sprintf("%.1f%%", 100*float64(part)/float64(whole))
+}
+
 func learningRate(v float64) string { return fmt.Sprintf("%.2e", v) }
 
 // rate writes tokens a second.
