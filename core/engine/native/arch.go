@@ -206,8 +206,8 @@ func (a Arch) check() string {
 		return fmt.Sprintf("%d heads cannot share %d key-value heads", a.Heads, a.KVHeads)
 	case a.HeadDim%2 != 0:
 		return fmt.Sprintf("head_dim is %d: rotary positions need an even number", a.HeadDim)
-	case !(a.RopeTheta > 0) || !(a.RMSEps > 0):
-		return "rope_theta and rms_norm_eps must be positive"
+	case !(a.RopeTheta > 0 && a.RopeTheta < 1e12) || !(float32(a.RMSEps) > 0 && a.RMSEps < 1):
+		return "rope_theta and rms_norm_eps must be positive and of usual size"
 	}
 	return ""
 }

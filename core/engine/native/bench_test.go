@@ -68,7 +68,9 @@ func BenchmarkStep(b *testing.B) {
 			for b.Loop() {
 				_, err := s.gradients(context.Background(), batch, labels, drop)
 				require.NoError(b, err)
-				s.apply(1, 1e-3, s.optim.gradNorm(s.pool))
+				norm, err := s.gradNorm()
+				require.NoError(b, err)
+				require.NoError(b, s.apply(1, 1e-3, norm))
 			}
 			b.ReportMetric(float64(c.batch*c.length*b.N)/b.Elapsed().Seconds(), "tokens/s")
 		})
@@ -87,7 +89,7 @@ func BenchmarkGenerate(b *testing.B) {
 	g := generation{maxNew: 64, beams: 1, eos: -1}
 	tokens := 0
 	for b.Loop() {
-		s.pool.run(2, func(w *worker, i int) { w.generate(context.Background(), g, prompts[i*8:(i+1)*8], out[i*8:(i+1)*8]) })
+		s.pool.run(2, func(w *worker, i int) { w.generate(context.Background(), g, prompts[i*8:(i+1)*8], out[i*8:(i+1)*8]) }, nil)
 		for _, o := range out {
 			tokens += len(o)
 		}

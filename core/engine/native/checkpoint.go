@@ -54,17 +54,21 @@ func (t *training) saveCheckpoint() (string, error) {
 	rel := checkpointsDir + "/" + checkpointName(t.state.Step)
 	root := filepath.Join(t.job.Dir, checkpointsDir)
 	final := filepath.Join(t.job.Dir, filepath.FromSlash(rel))
-	if exists(final) {
+	if exists(filepath.Join(final, stateName)) {
 		// The same step of a run that is repeated after a crash has the same
 		// bytes.
 		return rel, nil
+	}
+	if err := os.RemoveAll(final); err != nil {
+		return "", fmt.Errorf("replace incomplete checkpoint: %w", err)
 	}
 	if t.job.BeforeCheckpoint != nil {
 		if err := t.job.BeforeCheckpoint(); err != nil {
 			return "", err
 		}
 	}
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	// The run directory is there, unless somebody deleted it.
+	if err := os.Mkdir(root, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("save checkpoint: %w", err)
 	}
 	temp, err := os.MkdirTemp(root, ".saving-")
@@ -216,6 +220,11 @@ func (t *training) checkSameRun(dir string, state *progress) error {
 		return &fault.DataError{Detail: fault.Detail{Op: "resume", Path: t.job.Data.Train.Path(),
 			Reason: "the training data has changed since the checkpoint was written",
 			Hint:   "restore the file, or start a new run"}}
+	}
+	if name := filepath.Base(dir); name != checkpointName(state.Step) {
+		return &fault.TrainingError{Detail: fault.Detail{Op: "resume", Path: dir,
+			Reason: fmt.Sprintf("the checkpoint was written at step %d, its name says otherwise", state.Step),
+			Hint:   "give it back its name, or resume from another one"}}
 	}
 	if state.Step < 0 || state.Step > t.schedule.total {
 		return &fault.TrainingError{Detail: fault.Detail{Op: "resume", Path: dir,

@@ -102,7 +102,7 @@ func TestGradients(t *testing.T) {
 				tensor.NewPhilox(7, uint64(i)).Normal(p.Value, 0.3)
 			}
 			seqs := tinySequences(c.labels)
-			b := &batch{seqs: seqs}
+			b := &batch{seqs: seqs, atLeast: 40}
 			loss, err := tinyStepper(t, m).gradients(context.Background(), b, labelCount(seqs), dropout{})
 			require.Greater(t, b.groups, 1)
 			require.NoError(t, err)

@@ -67,6 +67,11 @@ func (m *Model) addAdapters(spec *loraSpec) error {
 				continue
 			}
 			out, in := l.W.Shape[0], l.W.Shape[1]
+			if spec.r > min(out, in) {
+				return &fault.ConfigError{Detail: fault.Detail{Op: "choose adapters",
+					Reason: fmt.Sprintf("lora.r is %d, and %s has only %d inputs and %d outputs", spec.r, mod.name, in, out),
+					Hint:   fmt.Sprintf("set it to %d or less; 8 to 64 are usual", min(out, in))}}
+			}
 			prefix := fmt.Sprintf("base_model.model.model.layers.%d.%s.%s.", i, mod.part, mod.name)
 			a := &Adapter{
 				A:       &Param{Name: prefix + "lora_A.weight", Shape: []int{spec.r, in}, Decay: true},

@@ -82,13 +82,15 @@ func newOptimizer(m *Model, weightDecay, maxNorm float64) *optimizer {
 }
 
 // gradNorm is the norm of all gradients together.
-func (o *optimizer) gradNorm(p *pool) float64 {
-	p.run(len(o.pieces), o.sum)
+func (o *optimizer) gradNorm(p *pool) (float64, error) {
+	if err := p.run(len(o.pieces), o.sum, nil); err != nil {
+		return 0, err
+	}
 	var sum float64
 	for _, s := range o.partial {
 		sum += s
 	}
-	return math.Sqrt(sum)
+	return math.Sqrt(sum), nil
 }
 
 func (o *optimizer) sumPiece(w *worker, i int) {
@@ -99,7 +101,7 @@ func (o *optimizer) sumPiece(w *worker, i int) {
 // step applies the gradients with the learning rate lr; t counts steps from 1.
 // Gradients whose norm exceeds the bound are scaled down to it. (Pascanu et
 // al. 2013, "On the difficulty of training recurrent neural networks".)
-func (o *optimizer) step(p *pool, t int, lr, norm float64) {
+func (o *optimizer) step(p *pool, t int, lr, norm float64) error {
 	o.now = tensor.AdamWStep{
 		LR: float32(lr), Beta1: adamBeta1, Beta2: adamBeta2, Eps: adamEps, GradScale: 1,
 		Correction1: float32(1 - math.Pow(adamBeta1, float64(t))),
@@ -109,7 +111,7 @@ func (o *optimizer) step(p *pool, t int, lr, norm float64) {
 		// The small constant is that of torch.nn.utils.clip_grad_norm_.
 		o.now.GradScale = float32(o.maxNorm / (norm + 1e-6))
 	}
-	p.run(len(o.pieces), o.update)
+	return p.run(len(o.pieces), o.update, nil)
 }
 
 func (o *optimizer) updatePiece(w *worker, i int) {

@@ -1,7 +1,9 @@
 package native
 
 import (
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -23,7 +25,21 @@ type task struct {
 	next  atomic.Int64
 	n     int
 	piece func(w *worker, i int)
+	// lost is called when a piece panics, so that no other waits for it.
+	lost func()
+
+	mu    sync.Mutex
+	panic *Panic // the first one
 }
+
+// Panic is a panic of a worker, told to whoever ran the task.
+type Panic struct {
+	Value any
+	Stack []byte
+}
+
+// Error says what happened, without the stack.
+func (p *Panic) Error() string { return fmt.Sprintf("the engine failed: %v", p.Value) }
 
 // newPool starts one worker for each processor that Go may use.
 func newPool(m *Model) (*pool, error) {
@@ -49,6 +65,10 @@ func newPool(m *Model) (*pool, error) {
 }
 
 func (t *task) work(w *worker) {
+	// A weights file that is cut short while it is mapped faults like this; it
+	// must end the run, not the program.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer t.recover()
 	for {
 		i := int(t.next.Add(1)) - 1
 		if i >= t.n {
@@ -58,12 +78,31 @@ func (t *task) work(w *worker) {
 	}
 }
 
+// recover keeps the first panic and ends the task.
+func (t *task) recover() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	t.next.Store(int64(t.n))
+	t.mu.Lock()
+	if t.panic == nil {
+		t.panic = &Panic{Value: v, Stack: debug.Stack()}
+	}
+	t.mu.Unlock()
+	if t.lost != nil {
+		t.lost()
+	}
+}
+
 // run calls piece for 0..n-1, handing the numbers out in order, and returns
-// when all are done. The caller's goroutine works too.
-func (p *pool) run(n int, piece func(w *worker, i int)) {
+// when all are done. The caller's goroutine works too. When a piece panics,
+// the rest is left undone, lost is called (it may be nil), and the error is a
+// *Panic.
+func (p *pool) run(n int, piece func(w *worker, i int), lost func()) error {
 	t := &p.task
 	t.next.Store(0)
-	t.n, t.piece = n, piece
+	t.n, t.piece, t.lost, t.panic = n, piece, lost, nil
 	helpers := min(n-1, len(p.start))
 	p.done.Add(max(helpers, 0))
 	for i := range helpers {
@@ -71,6 +110,10 @@ func (p *pool) run(n int, piece func(w *worker, i int)) {
 	}
 	t.work(p.workers[0])
 	p.done.Wait()
+	if t.panic != nil {
+		return t.panic
+	}
+	return nil
 }
 
 // close ends the goroutines.

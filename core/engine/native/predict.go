@@ -73,7 +73,7 @@ func (p *pool) eachLoss(ctx context.Context, b *lossBatch, row func(i int, loss 
 		}
 	}
 	usable.divide(len(p.workers))
-	p.run(len(usable.units), func(w *worker, i int) {
+	err := p.run(len(usable.units), func(w *worker, i int) {
 		if ctx.Err() != nil {
 			return
 		}
@@ -86,8 +86,8 @@ func (p *pool) eachLoss(ctx context.Context, b *lossBatch, row func(i int, loss 
 				row(n, loss, r)
 			}
 		})
-	})
-	return ctx.Err()
+	}, nil)
+	return firstError(err, ctx.Err())
 }
 
 // predictor is a trained model, merged and ready to answer.
@@ -240,11 +240,11 @@ func (p *predictor) answer(ctx context.Context, e *examples, preds []runs.Predic
 	}
 	n := (len(prompts) + batchSize - 1) / batchSize
 	answers := make([][]int32, len(prompts))
-	p.pool.run(n, func(w *worker, b int) {
+	err := p.pool.run(n, func(w *worker, b int) {
 		from, to := b*batchSize, min((b+1)*batchSize, len(prompts))
 		w.generate(ctx, gen, prompts[from:to], answers[from:to])
-	})
-	if err := ctx.Err(); err != nil {
+	}, nil)
+	if err := firstError(err, ctx.Err()); err != nil {
 		return err
 	}
 	for i := range preds {

@@ -22,6 +22,7 @@ type stepper struct {
 	drop    dropout
 	stopped atomic.Bool
 	work    func(w *worker, i int)
+	lost    func()
 }
 
 func newStepper(m *Model, weightDecay, maxNorm float64) (*stepper, error) {
@@ -30,7 +31,7 @@ func newStepper(m *Model, weightDecay, maxNorm float64) (*stepper, error) {
 		return nil, err
 	}
 	s := &stepper{m: m, pool: p, optim: newOptimizer(m, weightDecay, maxNorm), turn: newTurnstile(m.stages())}
-	s.work = s.unit
+	s.work, s.lost = s.unit, s.turn.abandon
 	return s, nil
 }
 
@@ -55,7 +56,9 @@ func (s *stepper) gradients(ctx context.Context, b *batch, labels int, drop drop
 	s.ctx, s.batch, s.drop = ctx, b, drop
 	s.scale = float32(1 / float64(max(labels, 1)))
 	s.stopped.Store(false)
-	s.pool.run(len(b.units), s.work)
+	if err := s.pool.run(len(b.units), s.work, s.lost); err != nil {
+		return 0, err
+	}
 	if s.stopped.Load() {
 		return 0, ctx.Err()
 	}
@@ -81,8 +84,11 @@ func (s *stepper) unit(w *worker, i int) {
 	w.trainUnit(u, i, s.scale, s.drop, s.turn, &s.slots, s.losses[u.first:u.first+len(u.groups)])
 }
 
+// gradNorm is the norm of all gradients together.
+func (s *stepper) gradNorm() (float64, error) { return s.optim.gradNorm(s.pool) }
+
 // apply does an optimiser step with the gradients; t counts steps from 1.
-func (s *stepper) apply(t int, lr, norm float64) { s.optim.step(s.pool, t, lr, norm) }
+func (s *stepper) apply(t int, lr, norm float64) error { return s.optim.step(s.pool, t, lr, norm) }
 
 // trainUnit adds the gradients of a unit, and writes the summed loss of each of
 // its groups to sums.

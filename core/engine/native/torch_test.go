@@ -266,7 +266,13 @@ func benchTrain(s *stepper, job torchJob) (losses, times []float64) {
 		if err != nil {
 			panic(err)
 		}
-		s.apply(step+1, job.LR, s.optim.gradNorm(s.pool))
+		norm, err := s.gradNorm()
+		if err == nil {
+			err = s.apply(step+1, job.LR, norm)
+		}
+		if err != nil {
+			panic(err)
+		}
 		times = append(times, time.Since(start).Seconds())
 		losses = append(losses, loss)
 	}
@@ -279,10 +285,13 @@ func benchGenerate(p *pool, job torchJob) (out [][]int32, times []float64) {
 	for range job.Steps {
 		start := time.Now()
 		out = make([][]int32, len(job.Prompts))
-		p.run(n, func(w *worker, i int) {
+		err := p.run(n, func(w *worker, i int) {
 			from, to := i*len(out)/n, (i+1)*len(out)/n
 			w.generate(context.Background(), g, job.Prompts[from:to], out[from:to])
-		})
+		}, nil)
+		if err != nil {
+			panic(err)
+		}
 		times = append(times, time.Since(start).Seconds())
 	}
 	return out, times

@@ -142,12 +142,17 @@ func (t *training) interrupted() (*engine.Result, error) {
 
 // failed wraps an error of the disk or the system.
 func (t *training) failed(err error) error {
-	var typed fault.TrainError
-	if errors.As(err, &typed) {
+	var training *fault.TrainingError
+	if errors.As(err, &training) {
 		return err
 	}
-	return &fault.TrainingError{Detail: fault.Detail{Op: "train", Path: t.job.Dir, Err: err,
-		Hint: "check free space and permissions, then resume the run"}}
+	d := fault.Detail{Path: t.job.Dir, Err: err}
+	var typed fault.TrainError
+	if errors.As(err, &typed) {
+		d = *typed.Fault()
+	}
+	d.Op, d.Hint = "save", "check free space and permissions, then resume the run"
+	return &fault.TrainingError{Detail: d}
 }
 
 func (t *training) result() *engine.Result {
@@ -209,32 +214,60 @@ func (t *training) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	loss, err := t.gradients(ctx, &t.batch, labels, t.dropout())
-	if err != nil {
-		return err
-	}
-	norm := t.optim.gradNorm(t.pool)
-	if bad := nonFinite(loss, norm); bad != "" {
-		return t.diverged(bad, loss, norm)
-	}
 	lr := t.schedule.rate(t.state.Step)
-	t.apply(t.state.Step+1, lr, norm)
-
+	loss, norm := 0.0, 0.0
+	if labels > 0 {
+		if loss, norm, err = t.update(ctx, labels, lr); err != nil {
+			return err
+		}
+	}
 	s := &t.state
 	s.Step++
 	s.Samples += int64(len(t.batch.seqs))
 	s.Tokens += tokens
 	s.Epoch = float64(s.Step) / float64(t.stepsPerEpoch)
-	s.LossSum += loss
-	s.LossSteps++
+	if labels > 0 { // else no row of the step had room for a response
+		s.LossSum += loss
+		s.LossSteps++
+	}
 	ev := engine.StepEvent{Step: s.Step, TotalSteps: t.schedule.total, Epoch: s.Epoch, Loss: loss, LearningRate: lr,
 		GradNorm: norm, Tokens: s.Tokens, TokensPerSecond: float64(tokens) / time.Since(start).Seconds()}
-	if t.due(t.cfg.Training.LoggingSteps) {
+	if t.due(t.cfg.Training.LoggingSteps) && s.LossSteps > 0 {
 		ev.Logged, ev.MeanLoss = true, s.LossSum/float64(s.LossSteps)
 		s.LastLoss, s.LossSum, s.LossSteps = ev.MeanLoss, 0, 0
 	}
 	t.emit(ev)
 	return nil
+}
+
+// update moves the weights by the gradients of the batch, and returns its mean
+// loss and the norm of the gradients before clipping.
+func (t *training) update(ctx context.Context, labels int, lr float64) (loss, norm float64, err error) {
+	if loss, err = t.gradients(ctx, &t.batch, labels, t.dropout()); err != nil {
+		return 0, 0, t.broken(err)
+	}
+	if norm, err = t.gradNorm(); err != nil {
+		return 0, 0, t.broken(err)
+	}
+	if bad := nonFinite(loss, norm); bad != "" {
+		step := t.state.Step + 1
+		t.state.LastLoss = loss
+		t.emit(engine.StepEvent{Step: step, TotalSteps: t.schedule.total, Epoch: float64(step) / float64(t.stepsPerEpoch),
+			Loss: loss, LearningRate: lr, GradNorm: norm, Tokens: t.state.Tokens, Logged: true, MeanLoss: loss})
+		return 0, 0, t.diverged(step, bad)
+	}
+	return loss, norm, t.broken(t.apply(t.state.Step+1, lr, norm))
+}
+
+// broken makes a failure inside the engine a TrainingError.
+func (t *training) broken(err error) error {
+	var p *Panic
+	if !errors.As(err, &p) {
+		return err
+	}
+	return &fault.TrainingError{Detail: fault.Detail{Op: "train", Path: t.job.Dir, Err: err,
+		Reason: fmt.Sprintf("step %d could not be computed", t.state.Step+1),
+		Hint:   "was the base model's file changed while it was in use? restore it and resume the run"}}
 }
 
 func nonFinite(loss, norm float64) string {
@@ -249,12 +282,8 @@ func nonFinite(loss, norm float64) string {
 	return ""
 }
 
-// diverged reports a loss that is not a number, with the way back.
-func (t *training) diverged(what string, loss, norm float64) error {
-	step := t.state.Step + 1
-	t.emit(engine.StepEvent{Step: step, TotalSteps: t.schedule.total, Epoch: float64(step) / float64(t.stepsPerEpoch),
-		Loss: loss, LearningRate: t.schedule.rate(t.state.Step), GradNorm: norm, Tokens: t.state.Tokens, Logged: true, MeanLoss: loss})
-	t.state.LastLoss = loss
+// diverged reports a number that is none, with the way back.
+func (t *training) diverged(step int, what string) error {
 	hint := "lower training.learning_rate, or raise training.warmup_ratio"
 	if t.checkpoint != "" {
 		hint += "; the last good checkpoint is " + t.checkpoint
@@ -298,13 +327,22 @@ func (t *training) dropout() dropout {
 
 // evaluate computes the mean loss over the validation data.
 func (t *training) evaluate(ctx context.Context) error {
-	loss, _, err := meanLoss(ctx, t.pool, t.val)
+	loss, labels, err := meanLoss(ctx, t.pool, t.val)
 	if err != nil {
-		return err
+		return t.broken(err)
 	}
 	s := &t.state
-	s.EvalLoss, s.Evaluated = &loss, s.Step
-	best := !math.IsNaN(loss) && (s.BestEvalLoss == nil || loss < *s.BestEvalLoss)
+	s.Evaluated = s.Step
+	if labels == 0 {
+		t.emit(engine.LogEvent{Warning: true, Message: "no row of the validation data has room for a response in training.max_seq_length: no validation loss"})
+		return nil
+	}
+	if bad := nonFinite(loss, 0); bad != "" {
+		t.emit(engine.EvalEvent{Step: s.Step, Epoch: s.Epoch, Loss: loss})
+		return t.diverged(s.Step, "validation "+bad)
+	}
+	s.EvalLoss = &loss
+	best := s.BestEvalLoss == nil || loss < *s.BestEvalLoss
 	if best {
 		s.BestEvalLoss, s.BestEvalStep = &loss, s.Step
 	}

@@ -11,6 +11,7 @@ type turnstile struct {
 	mu   sync.Mutex
 	cond *sync.Cond
 	next []int // per stage, the unit whose turn it is
+	open bool  // a unit is lost: nobody waits any more
 }
 
 func newTurnstile(stages int) *turnstile {
@@ -20,12 +21,26 @@ func newTurnstile(stages int) *turnstile {
 }
 
 // reset makes it unit 0's turn everywhere.
-func (t *turnstile) reset() { clear(t.next) }
+func (t *turnstile) reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.next)
+	t.open = false
+}
+
+// abandon lets everybody through: a unit will never take its turns, and the
+// gradients are worthless.
+func (t *turnstile) abandon() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open = true
+	t.cond.Broadcast()
+}
 
 // enter waits until it is the unit's turn at the stage.
 func (t *turnstile) enter(stage, unit int) {
 	t.mu.Lock()
-	for t.next[stage] != unit {
+	for t.next[stage] != unit && !t.open {
 		t.cond.Wait()
 	}
 	t.mu.Unlock()

@@ -63,6 +63,8 @@ type batch struct {
 	units  []unit
 	groups int
 	ends   []groupEnd
+	// atLeast stands in for groupRows where it is not zero.
+	atLeast int
 }
 
 // divide cuts the batch into units for this many workers: as few as keep all
@@ -72,6 +74,10 @@ func (b *batch) divide(workers int) {
 	left := 0 // rows of the sequences that are not in a group yet
 	for i := range b.seqs {
 		left += b.seqs[i].inputs()
+	}
+	atLeast := groupRows
+	if b.atLeast > 0 {
+		atLeast = b.atLeast
 	}
 	n := max(workers, (left+maxUnitRows-1)/maxUnitRows)
 	most := (left + n - 1) / n
@@ -88,7 +94,7 @@ func (b *batch) divide(workers int) {
 		g.rows += s.inputs()
 		g.outputs += s.outputs()
 		u.longest = max(u.longest, s.inputs())
-		if (g.rows < groupRows || left-g.rows < groupRows) && i+1 < len(b.seqs) {
+		if (g.rows < atLeast || left-g.rows < atLeast) && i+1 < len(b.seqs) {
 			continue
 		}
 		left -= g.rows

@@ -68,6 +68,7 @@ func newWorker(k tensor.Kernels, m *Model) *worker {
 func (w *worker) begin(u *unit) {
 	w.a.reset()
 	w.unit = u
+	w.pending, w.norms = w.pending[:0], w.norms[:0] // what a panic left behind
 	w.all, w.out, w.pos, w.outPos = w.all[:0], w.out[:0], w.pos[:0], w.outPos[:0]
 	row, out := 0, 0
 	for i := range u.seqs {
