@@ -79,8 +79,8 @@ func (b *batch) divide(workers int) {
 	if b.atLeast > 0 {
 		atLeast = b.atLeast
 	}
-	n := max(workers, (left+maxUnitRows-1)/maxUnitRows)
-	most := (left + n - 1) / n
+	n := (left + maxUnitRows*workers - 1) / (maxUnitRows * workers) * workers
+	most := (left + n - 1) / max(n, 1)
 	start := 0 // of the unit at hand
 	u, g := unit{}, groupEnd{}
 	finish := func(end int) {

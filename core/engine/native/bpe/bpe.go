@@ -18,7 +18,11 @@
 // the decoder. There is no normalizer: text is never changed.
 package bpe
 
-import "github.com/verifily/verifily-tui/core/fault"
+import (
+	"unicode/utf8"
+
+	"github.com/verifily/verifily-tui/core/fault"
+)
 
 // The special tokens that every learned tokenizer begins with, at ids 0 and 1.
 const (
@@ -39,6 +43,7 @@ type Tokenizer struct {
 	special   []bool   // by id
 	eos, pad  int32
 	maxLength int // model_max_length, 0 for none
+	longest   int // bytes of the longest token
 
 	pre   preTokenizer
 	model *model
@@ -52,6 +57,36 @@ func (t *Tokenizer) Encode(dst []int32, text string) []int32 {
 	t.pre.split(validText(text), func(piece string) { dst = t.model.encode(dst, piece) })
 	return dst
 }
+
+// Head is the start of text that its first n tokens can depend on: n longest
+// tokens and some more. A caller that keeps n tokens encodes Head(text, n) and
+// pays for them, not for the length of the text.
+func (t *Tokenizer) Head(text string, n int) string {
+	end := (n + headSlack) * t.longest
+	if end >= len(text) {
+		return text
+	}
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}
+
+// Tail is the end of text that its last n tokens can depend on.
+func (t *Tokenizer) Tail(text string, n int) string {
+	start := len(text) - (n+headSlack)*t.longest
+	if start <= 0 {
+		return text
+	}
+	for start < len(text) && !utf8.RuneStart(text[start]) {
+		start++
+	}
+	return text[start:]
+}
+
+// headSlack is how many tokens near a cut may come out otherwise than in the
+// whole text: words are shorter.
+const headSlack = 64
 
 // Decode turns ids into text. Special tokens and ids outside the vocabulary
 // are left out; bytes that do not form UTF-8, as when a sequence ends within a
@@ -108,6 +143,7 @@ func newTokenizer(v vocab, pre preTokenizer, ignoreMerges bool) *Tokenizer {
 	for id, token := range v.tokens {
 		if !v.special[id] {
 			t.raw[id] = rawBytes(token)
+			t.longest = max(t.longest, len(t.raw[id]))
 		}
 	}
 	t.model = newModel(v, ignoreMerges)
