@@ -6,7 +6,7 @@ BIN := bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/verifily/verifily-tui/core.version=$(VERSION)
 
-.PHONY: help build demo test race lint bench generate data clean
+.PHONY: help build demo test race lint bench bench-torch generate data clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ test: ## run every test
 
 # The race detector needs cgo; the programs do not.
 race: ## run the tests of everything concurrent under the race detector
-	CGO_ENABLED=1 $(GO) test -race ./runs/... ./core ./core/engine/... ./core/dataset/... ./core/tensor
+	CGO_ENABLED=1 $(GO) test -race ./runs/... ./core ./core/engine/... ./core/dataset/... ./core/stats ./core/compare ./core/contamination/... ./core/retrain
 
 lint: ## check format, vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
@@ -31,8 +31,13 @@ lint: ## check format, vet and staticcheck
 	$(GO) tool staticcheck ./...
 
 bench: ## measure speed: engine, kernels, listing and reading runs
-	$(GO) test -run '^$$' -bench . -benchtime 2s ./core/engine/native ./core/tensor ./core/engine/native/bpe
+	$(GO) test -run '^$$' -bench 'Step|Generate' -benchtime 2s ./core/engine/native
+	$(GO) test -run '^$$' -bench . -benchtime 200ms ./core/tensor ./core/engine/native/bpe
 	$(GO) test -run '^$$' -bench . -benchtime 5x ./runs
+	$(GO) test -run '^$$' -bench . -benchtime 3x ./core/stats ./core/metrics ./core/compare ./core/contamination ./core/retrain ./core/dataset
+
+bench-torch: ## compare the engine with PyTorch, in turn (PYTHON=... chooses the interpreter)
+	$(GO) test -run '^$$' -bench '^BenchmarkTorch' -benchtime 1x -timeout 30m ./core/engine/native
 
 generate: ## write generated kernels anew
 	$(GO) generate ./...
