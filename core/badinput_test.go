@@ -286,7 +286,12 @@ func TestBadResume(t *testing.T) {
 		assert.NotEmpty(t, hint(err))
 	})
 	t.Run("no run", func(t *testing.T) {
-		assert.Equal(t, "training", kind(resume(core.TrainOptions{Config: cfg, ResumeFrom: t.TempDir()})))
+		for _, path := range []string{t.TempDir(), "no/such/run", filepath.Join(run.Dir(), "checkpoints/checkpoint-99")} {
+			err := resume(core.TrainOptions{Config: cfg, ResumeFrom: path})
+			assert.Equal(t, "config", kind(err), path)
+			assert.NotEmpty(t, hint(err))
+			assert.Equal(t, 1, strings.Count(err.Error(), path), "%v", err)
+		}
 	})
 	t.Run("being written", func(t *testing.T) {
 		w, err := runs.Reopen(run.Dir())

@@ -34,7 +34,9 @@ func environment() (runs.Environment, error) {
 	return e, nil
 }
 
-// version is set by the linker for releases: -X .../core.version=v1.2.3.
+// version is set by the linker for releases: -X .../core.version=v1.2.3. It is
+// part of the environment, so that every release has a hash of its own; a plain
+// go build is always "dev", whatever commit it is made from.
 var version = "dev"
 
 // Version is the version of this program.

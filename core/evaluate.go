@@ -1,18 +1,22 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/dataset"
 	"github.com/verifily/verifily-tui/core/engine"
 	"github.com/verifily/verifily-tui/core/engine/native"
-	"github.com/verifily/verifily-tui/core/engine/native/bpe"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs"
@@ -25,10 +29,10 @@ type EvaluateOptions struct {
 	TestData     string   // JSONL file; else the run's test data, else its validation data
 	Metrics      []string // see eval.metrics
 	SliceBy      []string // tag keys, also crossed as a*b
-	HardExamples *int     // how many to keep
+	HardExamples *int     // the most to keep
 	Device       string   // see compute.device
 	BatchSize    int      // see eval.batch_size
-	OutputDir    string   // where the files go instead of eval/ of the run
+	OutputDir    string   // where the files go; see Evaluate
 	Events       func(engine.Event)
 }
 
@@ -41,12 +45,29 @@ type EvalResult struct {
 	Missing map[string]int
 	// MinSlice is the size under which a slice says little.
 	MinSlice int
+	// SliceBy lists the keys of the slices in the order they were asked for.
+	SliceBy []string
+	// Totals and Sliced hold the metrics with their intervals.
+	Totals metrics.Result
+	Sliced metrics.Sliced
+	// Lift says which slices the hard examples come from.
+	Lift []metrics.TagLift
 	// Dir is where the files are.
 	Dir string
 }
 
 // Evaluate lets the model of a run answer test data and writes predictions,
-// metrics, slices and hard examples to eval/ of the run, or to OutputDir.
+// metrics, slices and hard examples.
+//
+// The evaluation of the data that the run was made with - its test data, else
+// its validation data - goes to eval/ of the run, where comparisons and
+// decisions read it. That of any other data goes to a folder below, named after
+// the file and the start of its hash: eval/NAME-1a2b3c4d. OutputDir wins over
+// both. It must not lie in a run, unless in eval/ of this one: all else in a
+// run is sealed.
+//
+// Weights that are not those of hashes.json, or a base model that has changed,
+// are an *EvalError.
 func Evaluate(ctx context.Context, opt EvaluateOptions) (*EvalResult, error) {
 	run, err := runs.Open(opt.RunPath)
 	if err != nil {
@@ -56,37 +77,59 @@ func Evaluate(ctx context.Context, opt EvaluateOptions) (*EvalResult, error) {
 	if err != nil {
 		return nil, evalError("read run", opt.RunPath, err, "")
 	}
+	cfg, err := opt.config(run)
+	if err != nil {
+		return nil, err
+	}
+	if err := opt.checkTrained(run, meta); err != nil {
+		return nil, err
+	}
+	e := evaluation{dir: run.Dir(), startedIn: meta.WorkingDir, runID: meta.RunID, cfg: cfg, engine: native.Engine{}, emit: opt.Events}
+	if e.emit == nil {
+		e.emit = func(engine.Event) {}
+	}
+	if opt.OutputDir != "" {
+		if e.place, err = placeOf(opt.OutputDir, run.Dir()); err != nil {
+			return nil, err
+		}
+	}
+	path, err := opt.testPath(ctx, cfg, meta.WorkingDir)
+	if err != nil {
+		return nil, err
+	}
+	if e.test, err = dataset.Open(ctx, path, cfg.Task); err != nil {
+		return nil, err
+	}
+	defer e.test.Close()
+	if opt.OutputDir == "" {
+		opt.chooseFolder(&e)
+	}
+	if err := checkWeights(ctx, run, meta, cfg); err != nil {
+		return nil, err
+	}
+	for _, w := range unknownTags(cfg.Eval.SliceByTags, e.test) {
+		e.emit(engine.LogEvent{Warning: true, Message: w})
+	}
+	return e.run(ctx)
+}
+
+// config is the run's with what the options set.
+func (opt *EvaluateOptions) config(run *runs.Run) (*config.Config, error) {
 	path := filepath.Join(run.Dir(), "config.yaml")
 	if _, err := os.Stat(path); err != nil {
 		return nil, evalError("read run", path, cause(err), "the run was not made by this program, or its config.yaml is gone")
 	}
 	cfg, err := config.Load(path, opt.overrides()...)
-	if err != nil {
-		return nil, err
+	var bad *ConfigError
+	if errors.As(err, &bad) {
+		for i := range bad.Problems {
+			if p := &bad.Problems[i]; p.Key == "eval.gold_set" || p.Key == "eval.format_rules" {
+				p.Path, p.Line = "", 0
+				p.Hint = "it is a setting of the run's configuration, which does not change once the run is trained; leave the metric out"
+			}
+		}
 	}
-	if meta.ArtifactPath == "" {
-		return nil, &EvalError{Detail: fault.Detail{Op: "evaluate", Path: opt.RunPath,
-			Reason: fmt.Sprintf("the run has no trained weights; it is %s", meta.Status),
-			Hint:   "finish it first: verifily train --resume " + opt.RunPath}}
-	}
-	path, err = opt.testPath(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	test, err := dataset.Open(ctx, path, cfg.Task)
-	if err != nil {
-		return nil, err
-	}
-	defer test.Close()
-	e := evaluation{dir: run.Dir(), out: opt.OutputDir, runID: meta.RunID, cfg: cfg, engine: native.Engine{}, test: test, emit: opt.Events}
-	if e.emit == nil {
-		e.emit = func(engine.Event) {}
-	}
-	return e.run(ctx)
-}
-
-func evalError(op, path string, err error, hint string) error {
-	return &EvalError{Detail: fault.Detail{Op: op, Path: path, Err: err, Hint: hint}}
+	return cfg, err
 }
 
 func (opt *EvaluateOptions) overrides() []config.Override {
@@ -120,126 +163,193 @@ func anySlice(texts []string) []any {
 	return out
 }
 
+// checkTrained refuses a run whose training has not come to its end.
+func (opt *EvaluateOptions) checkTrained(run *runs.Run, meta runs.Meta) error {
+	if meta.ArtifactPath != "" {
+		return nil
+	}
+	status, err := run.State(time.Now())
+	if err != nil {
+		return evalError("read run", opt.RunPath, err, "")
+	}
+	d := fault.Detail{Op: "evaluate", Path: opt.RunPath, Reason: fmt.Sprintf("the run has no trained weights; it is %s", status)}
+	switch status {
+	case runs.StatusRunning:
+		d.Hint = "wait until it is finished"
+	case runs.StatusCompleted:
+		d.Hint = "choose a run that was trained by this program"
+	default:
+		d.Hint = "finish it first: verifily train --resume " + opt.RunPath
+	}
+	return &EvalError{Detail: d}
+}
+
 // testPath finds the data to evaluate on.
-func (opt *EvaluateOptions) testPath(ctx context.Context, cfg *config.Config) (string, error) {
+func (opt *EvaluateOptions) testPath(ctx context.Context, cfg *config.Config, workingDir string) (string, error) {
 	if opt.TestData != "" {
 		return opt.TestData, nil
 	}
-	data, err := dataset.Resolve(ctx, dataset.Spec{Task: cfg.Task, Train: cfg.DataPaths.Train, Val: cfg.DataPaths.Val,
-		Test: cfg.DataPaths.Test, DatasetVersion: cfg.DatasetVersion, SearchDir: cfg.Output.Dir})
+	data, err := dataset.Resolve(ctx, specOf(cfg, workingDir))
 	if err != nil {
 		return "", err
 	}
 	defer data.Close()
-	switch {
-	case data.Test != nil:
-		return data.Test.Path(), nil
-	case data.Val != nil:
-		return data.Val.Path(), nil
+	if file := testOf(data); file != nil {
+		return file.Path(), nil
 	}
 	return "", &EvalError{Detail: fault.Detail{Op: "find test data", Path: opt.RunPath,
 		Reason: "the run has neither test nor validation data", Hint: "name a file with --test-data"}}
 }
 
-// evaluation is one pass over test data.
-type evaluation struct {
-	dir    string // run directory
-	out    string // where the files go, empty for eval/ of the run
-	runID  string
-	cfg    *config.Config
-	engine engine.Trainer
-	test   *dataset.File
-	emit   func(engine.Event)
+// chooseFolder sends the evaluation of data that is not the run's own to a
+// folder of its own.
+func (opt *EvaluateOptions) chooseFolder(e *evaluation) {
+	own := ownTestHash(e.dir)
+	if own == "" || own == e.test.SHA256() {
+		return
+	}
+	e.place.below = folderName(e.test.Path()) + "-" + e.test.SHA256()[:8]
+	where := "the evaluation goes to eval/" + e.place.below + ", and that of the run's own data stays"
+	if opt.TestData != "" {
+		e.emit(engine.LogEvent{Message: where})
+		return
+	}
+	e.emit(engine.LogEvent{Warning: true, Message: e.test.Path() + " has changed since the run was made: " + where})
 }
 
-// run predicts, scores and writes.
-func (e *evaluation) run(ctx context.Context) (*EvalResult, error) {
-	start := time.Now()
-	opt, err := e.metricOptions(ctx)
+// ownTestHash is the sha256 of what a run was to be evaluated on when it was
+// started, empty when there was nothing or it is not known.
+func ownTestHash(runDir string) string {
+	m, err := dataset.LoadManifest(filepath.Join(runDir, dataset.ManifestName))
 	if err != nil {
-		return nil, err
+		return "" // of another writer
 	}
-	w, dir, err := e.begin()
-	if err != nil {
-		return nil, evalError("write evaluation", e.dir, err, "")
-	}
-	defer w.Abort()
-	preds, err := e.predict(ctx, e.test, func(p runs.Prediction) error { return w.Add(p) })
-	if err != nil {
-		return nil, err
-	}
-	cfg := e.cfg
-	scores, err := metrics.Compute(cfg.Task, cfg.MetricNames(), preds, opt)
-	if err != nil {
-		return nil, err
-	}
-	slices, err := metrics.Slices(cfg.Task, cfg.MetricNames(), preds, cfg.Eval.SliceByTags, opt)
-	if err != nil {
-		return nil, err
-	}
-	res := &EvalResult{
-		EvalResults: runs.EvalResults{RunID: e.runID, TestDataPath: e.test.Path(), NumExamples: len(preds),
-			Overall: scores.Overall, PerClass: scores.PerClass, Slices: slices, DurationSeconds: time.Since(start).Seconds()},
-		Hard: metrics.Hard(cfg.Task, preds, cfg.Eval.HardExamples), Confusion: scores.Confusion,
-		Missing: scores.Missing, MinSlice: cfg.Eval.MinSlice, Dir: dir,
-	}
-	if err := w.Commit(res.EvalResults, res.Hard, res.Confusion); err != nil {
-		return nil, evalError("write evaluation", dir, err, "check free space and permissions")
-	}
-	return res, nil
-}
-
-func (e *evaluation) begin() (*runs.Evaluation, string, error) {
-	if e.out != "" {
-		w, err := runs.BeginEvalIn(e.out)
-		return w, e.out, err
-	}
-	w, err := runs.BeginEval(e.dir)
-	return w, filepath.Join(e.dir, "eval"), err
-}
-
-// predict collects the predictions for a file, handing each to add as well.
-func (e *evaluation) predict(ctx context.Context, file *dataset.File, add func(runs.Prediction) error) ([]runs.Prediction, error) {
-	preds := make([]runs.Prediction, 0, file.Len())
-	job := engine.PredictJob{RunDir: e.dir, Config: e.cfg, Test: file, BatchSize: e.cfg.Eval.BatchSize,
-		Progress: func(done, total int) { e.emit(engine.PredictEvent{Done: done, Total: total}) }}
-	err := e.engine.Predict(ctx, job, func(p runs.Prediction) error {
-		preds = append(preds, p)
-		if err := add(p); err != nil {
-			return evalError("write predictions", e.dir, err, "check free space and permissions")
+	for _, split := range []string{dataset.Test, dataset.Val} {
+		if files := m.Of(split); len(files) == 1 {
+			return files[0].SHA256
 		}
+	}
+	return ""
+}
+
+// folderName makes a plain name of that of a file.
+func folderName(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	name = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return '_'
+	}, name)
+	const longest = 60
+	return cmp.Or(strings.TrimLeft(name[:min(len(name), longest)], "."), "data")
+}
+
+// placeOf says what an output folder is: a place below eval/ of the run, or one
+// outside of all runs. Anything else in a run is sealed.
+func placeOf(out, runDir string) (place, error) {
+	real, err := realPath(out)
+	if err == nil {
+		runDir, err = realPath(runDir)
+	}
+	if err != nil {
+		return place{}, evalError("write evaluation", out, err, "check the path")
+	}
+	for dir := real; ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(filepath.Join(dir, "run_meta.json")); err == nil {
+			below, inEval := strings.CutPrefix(real, filepath.Join(dir, "eval"))
+			if dir == runDir && inEval && (below == "" || below[0] == filepath.Separator) {
+				return place{below: filepath.ToSlash(strings.TrimPrefix(below, string(filepath.Separator)))}, nil
+			}
+			return place{}, &ConfigError{Detail: fault.Detail{Op: "write evaluation", Path: out,
+				Reason: fmt.Sprintf("it lies in the run %s, and a run is sealed", filepath.Base(dir)),
+				Hint:   "name a folder outside of all runs, or leave it out: then the evaluation goes to eval/ of its run"}}
+		}
+		if dir == filepath.Dir(dir) {
+			return place{outside: out}, nil
+		}
+	}
+}
+
+// realPath is the absolute path without links of something that need not exist
+// yet.
+func realPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rest := ""
+	for dir := abs; ; dir = filepath.Dir(dir) {
+		real, err := filepath.EvalSymlinks(dir)
+		if err == nil {
+			return filepath.Join(real, rest), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return "", err
+		}
+		rest = filepath.Join(filepath.Base(dir), rest)
+	}
+}
+
+// checkWeights holds what is loaded of a completed run against its hashes: the
+// model, its tokenizer and, of an adapter, the base it was trained over.
+func checkWeights(ctx context.Context, run *runs.Run, meta runs.Meta, cfg *config.Config) error {
+	hashes, err := run.Hashes()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // not completed: there are none yet
+		return evalError("check trained model", run.Dir(), err, "hashes.json is damaged: restore it, or train again")
+	}
+	names := slices.Sorted(maps.Keys(hashes.Files))
+	// A run that holds a whole model needs neither its adapter nor its base.
+	whole := slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, "model/") })
+	weights := "adapter"
+	if whole {
+		weights = "model"
+	}
+	for _, name := range names {
+		if folder, _, _ := strings.Cut(name, "/"); folder != weights && folder != "tokenizer" {
+			continue
+		}
+		if err := checkFile(ctx, filepath.Join(run.Dir(), filepath.FromSlash(name)), hashes.Files[name]); err != nil {
+			return err
+		}
+	}
+	if whole || meta.BaseWeightsHash == "" {
 		return nil
-	})
-	var typed VerifilyTrainError
-	if err != nil && ctx.Err() == nil && !errors.As(err, &typed) {
-		err = evalError("predict", e.dir, err, "")
 	}
-	return preds, err
+	now, err := native.BaseHash(ctx, cfg.BaseModel, run.Dir())
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return nil // the engine tells why it cannot be loaded
+	case now != meta.BaseWeightsHash:
+		return &EvalError{Detail: fault.Detail{Op: "check base model", Path: cfg.BaseModel,
+			Reason: "its weights have changed since the run was trained over them", Hint: "restore the model, or train again"}}
+	}
+	return nil
 }
 
-// metricOptions prepares what some metrics need: the rules of
-// format_compliance and the answers to the gold set.
-func (e *evaluation) metricOptions(ctx context.Context) (metrics.Options, error) {
-	var opt metrics.Options
-	if len(e.cfg.Eval.FormatRules) > 0 {
-		tok, err := bpe.Load(filepath.Join(e.dir, "tokenizer"))
-		if err != nil {
-			return opt, err
-		}
-		opt.Format, err = metrics.NewFormat(e.cfg.Eval.FormatRules, func(s string) int { return len(tok.Encode(nil, s)) })
-		if err != nil {
-			return opt, err
-		}
+// checkFile compares a file with its hash. Other writers gave values typed by
+// hand, which say nothing.
+func checkFile(ctx context.Context, path, want string) error {
+	if len(want) != 64 || strings.Trim(want, "0123456789abcdefABCDEF") != "" {
+		return nil
 	}
-	if gold := e.cfg.Eval.GoldSet; gold != nil {
-		file, err := dataset.Open(ctx, *gold, e.cfg.Task)
-		if err != nil {
-			return opt, err
-		}
-		defer file.Close()
-		if opt.Gold, err = e.predict(ctx, file, func(runs.Prediction) error { return nil }); err != nil {
-			return opt, err
-		}
+	got, err := dataset.SHA256(ctx, path)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	return opt, nil
+	d := fault.Detail{Op: "check trained model", Path: path, Hint: "restore the file, or train again"}
+	var bad *DataError
+	switch {
+	case errors.As(err, &bad):
+		d.Reason, d.Err = bad.Reason, bad.Err
+	case err != nil:
+		d.Err = err
+	case !strings.EqualFold(got, want):
+		d.Reason = "the file was changed after the run was completed: hashes.json has another hash"
+	default:
+		return nil
+	}
+	return &EvalError{Detail: d}
 }

@@ -5,18 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"math"
 	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/dataset"
 	"github.com/verifily/verifily-tui/core/engine"
 	"github.com/verifily/verifily-tui/core/engine/native"
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs"
 )
 
@@ -31,12 +28,13 @@ type TrainOptions struct {
 	OutputDir  string             // folder of the run directories
 	Device     string             // see compute.device
 	Seed       *int64             // see seed
-	DryRun     bool               // only plan: the plan goes to Plan and no run is made
+	DryRun     bool               // only check and plan: the plan goes to Plan and nothing is written
 	Plan       *engine.Plan       // receives the plan of a dry run
 	ResumeFrom string             // a run directory, or one of its checkpoints
 	Control    *engine.Control    // pauses and asks for checkpoints; may be nil
 	Events     func(engine.Event) // is told what happens, in order; may be nil
-	Started    func(*runs.Run)    // is told the run directory as soon as there is one; may be nil
+	Started    func(*runs.Run)    // is told the run directory once the run is sure to have one; may be nil
+	Evaluated  func(*EvalResult)  // is told the outcome of the evaluation, if there is one; may be nil
 }
 
 // Interrupted is the error of a run that was stopped and can be resumed. It
@@ -73,23 +71,35 @@ func Train(ctx context.Context, opt TrainOptions) (*runs.Run, error) {
 	if err := t.load(); err != nil {
 		return nil, err
 	}
-	data, err := dataset.Resolve(ctx, t.dataSpec())
+	data, err := dataset.Resolve(ctx, specOf(t.cfg, t.startedIn))
 	if err != nil {
 		return nil, err
 	}
 	defer data.Close()
 	t.job = engine.Job{Config: t.cfg, Data: data, Control: opt.Control}
-	for _, w := range data.Warnings {
-		t.emit(engine.LogEvent{Warning: true, Message: w})
+	if opt.ResumeFrom != "" {
+		if err := t.checkResumed(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if opt.DryRun {
-		plan, err := t.engine.Plan(ctx, t.job)
-		if err == nil && opt.Plan != nil {
-			*opt.Plan = *plan
-		}
-		return nil, err
+		return nil, t.plan(ctx)
+	}
+	for _, w := range t.warnings() {
+		t.emit(engine.LogEvent{Warning: true, Message: w})
 	}
 	return t.run(ctx)
+}
+
+// plan is a dry run.
+func (t *trainRun) plan(ctx context.Context) error {
+	t.job.Dir = t.resumeDir // of a new run there is none
+	plan, err := t.engine.Plan(ctx, t.job)
+	if err == nil && t.opt.Plan != nil {
+		*t.opt.Plan = *plan
+		t.opt.Plan.Warnings = append(t.warnings(), plan.Warnings...)
+	}
+	return err
 }
 
 // trainRun is one call of Train.
@@ -104,145 +114,17 @@ type trainRun struct {
 	err    error // the first error of writing a log line
 	// madeRoot: the folder of the runs was made for this one.
 	madeRoot bool
-}
+	told     bool // Started was called
 
-// cause is what went wrong with a path, without the path, which stands in the
-// error already.
-func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
-
-func detail(op, path string, err error) fault.Detail {
-	return fault.Detail{Op: op, Path: path, Err: err}
-}
-
-// load reads the config, or that of the run to be resumed, and applies the
-// options.
-func (t *trainRun) load() error {
-	overrides, err := t.overrides()
-	if err != nil {
-		return err
-	}
-	opt := &t.opt
-	switch {
-	case opt.Config != nil:
-		t.cfg, err = config.FromMap(opt.Config.Map(), overrides...)
-	case opt.ConfigPath != "":
-		t.cfg, err = config.Load(opt.ConfigPath, overrides...)
-	case opt.ResumeFrom != "":
-		var dir string
-		if dir, _, err = resumePoint(opt.ResumeFrom); err == nil {
-			t.cfg, err = config.Load(filepath.Join(dir, "config.yaml"), overrides...)
-		}
-	default:
-		err = &ConfigError{Detail: fault.Detail{Op: "train", Reason: "there is no configuration",
-			Hint: "name a train.yaml, or a run to resume"}}
-	}
-	return err
-}
-
-func (t *trainRun) overrides() ([]config.Override, error) {
-	opt := &t.opt
-	out := append([]config.Override(nil), opt.Overrides...)
-	add := func(key string, value any, source string) {
-		out = append(out, config.Override{Key: key, Value: value, Source: source})
-	}
-	if opt.BaseModel != "" {
-		add("base_model", opt.BaseModel, "--base-model")
-	}
-	if opt.OutputDir != "" {
-		add("output.dir", opt.OutputDir, "--output-dir")
-	}
-	if opt.Device != "" {
-		add("compute.device", opt.Device, "--device")
-	}
-	if opt.Seed != nil {
-		add("seed", *opt.Seed, "--seed")
-	}
-	if opt.Dataset == "" {
-		return out, nil
-	}
-	paths, err := datasetPaths(opt.Dataset)
-	if err != nil {
-		return nil, err
-	}
-	if paths == nil {
-		add("dataset_version", opt.Dataset, "--dataset")
-		paths = map[string]any{"train": nil, "val": nil, "test": nil}
-	}
-	for _, split := range []string{"train", "val", "test"} {
-		add("data_paths."+split, paths[split], "--dataset")
-	}
-	return out, nil
-}
-
-// datasetPaths turns a dataset argument into data_paths: a train file, or the
-// splits of the manifest in a folder. Nil means that it names a version.
-func datasetPaths(arg string) (map[string]any, error) {
-	info, err := os.Stat(arg)
-	if err != nil {
-		if strings.Contains(arg, "@") {
-			return nil, nil
-		}
-		return nil, &DataError{Detail: fault.Detail{Op: "find data set", Path: arg, Err: cause(err),
-			Hint: "name ID@VERSION, a JSONL file, or a folder with manifest.json"}}
-	}
-	if !info.IsDir() && filepath.Base(arg) != "manifest.json" {
-		return map[string]any{"train": arg}, nil
-	}
-	path := arg
-	if info.IsDir() {
-		path = filepath.Join(arg, "manifest.json")
-	}
-	m, err := dataset.LoadManifest(path)
-	if err != nil {
-		return nil, err
-	}
-	paths := map[string]any{}
-	for _, split := range []string{"train", "val", "test"} {
-		files := m.Of(split)
-		if len(files) > 1 {
-			return nil, &DataError{Detail: fault.Detail{Op: "find data set", Path: path,
-				Reason: fmt.Sprintf("split %s has %d files", split, len(files)), Hint: "one file a split is supported"}}
-		}
-		if len(files) == 1 {
-			paths[split] = filepath.Join(filepath.Dir(path), filepath.FromSlash(files[0].Path))
-		}
-	}
-	return paths, nil
-}
-
-func (t *trainRun) dataSpec() dataset.Spec {
-	c := t.cfg
-	return dataset.Spec{Task: c.Task, Train: c.DataPaths.Train, Val: c.DataPaths.Val, Test: c.DataPaths.Test,
-		DatasetVersion: c.DatasetVersion, SearchDir: c.Output.Dir}
-}
-
-// resumePoint finds the run and the checkpoint that a path names.
-func resumePoint(path string) (runDir, checkpoint string, err error) {
-	path = filepath.Clean(path)
-	if strings.HasPrefix(filepath.Base(path), "checkpoint-") {
-		runDir, checkpoint = filepath.Dir(filepath.Dir(path)), path
-	} else {
-		runDir = path
-		if checkpoint, _, err = native.LatestCheckpoint(path); err != nil {
-			return "", "", &TrainingError{Detail: detail("resume", path, err)}
-		}
-	}
-	if _, err := os.Stat(filepath.Join(runDir, "run_meta.json")); err != nil {
-		return "", "", &TrainingError{Detail: fault.Detail{Op: "resume", Path: path, Err: cause(err),
-			Hint: "name a run directory or one of its checkpoints"}}
-	}
-	return runDir, checkpoint, nil
+	// Of a run that is resumed; else empty.
+	resumeDir  string // its folder
+	checkpoint string // to go on from; empty: from the start
+	startedIn  string // where its relative paths start
 }
 
 // run opens the run directory, trains, evaluates and finishes.
 func (t *trainRun) run(ctx context.Context) (*runs.Run, error) {
-	if err := t.open(); err != nil {
+	if err := t.open(ctx); err != nil {
 		return nil, err
 	}
 	defer t.w.Close()
@@ -250,12 +132,9 @@ func (t *trainRun) run(ctx context.Context) (*runs.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.opt.Started != nil {
-		t.opt.Started(run)
-	}
 	t.job.Dir = t.w.Dir()
 	t.job.BeforeCheckpoint = t.w.SyncLog
-	res, err := t.engine.Train(ctx, t.job, t.handle)
+	res, err := t.engine.Train(ctx, t.job, func(ev engine.Event) { t.handle(run, ev) })
 	if err == nil && t.err != nil {
 		err = &TrainingError{Detail: detail("write log", t.w.Dir(), t.err)}
 	}
@@ -263,6 +142,7 @@ func (t *trainRun) run(ctx context.Context) (*runs.Run, error) {
 		t.note(res)
 	}
 	if err == nil {
+		t.tell(run)
 		err = t.conclude(ctx, res)
 	}
 	if err == nil {
@@ -273,11 +153,20 @@ func (t *trainRun) run(ctx context.Context) (*runs.Run, error) {
 		t.emit(engine.FinishedEvent{Err: err})
 		return nil, err
 	}
+	t.tell(run)
 	return run, t.giveUp(res, err)
 }
 
+// tell calls Started, once.
+func (t *trainRun) tell(run *runs.Run) {
+	if !t.told && t.opt.Started != nil {
+		t.opt.Started(run)
+	}
+	t.told = true
+}
+
 // open makes the run directory, or takes up that of the run to be resumed.
-func (t *trainRun) open() error {
+func (t *trainRun) open(ctx context.Context) error {
 	env, err := environment()
 	if err != nil {
 		return err
@@ -299,6 +188,10 @@ func (t *trainRun) open() error {
 	if t.opt.ResumeFrom != "" {
 		return t.reopen(env)
 	}
+	if t.meta.BaseWeightsHash, err = native.BaseHash(ctx, c.BaseModel, ""); err != nil {
+		return err
+	}
+	t.meta.WorkingDir, _ = os.Getwd() // not known: relative paths are looked for in the current folder alone
 	_, missing := os.Stat(c.Output.Dir)
 	t.madeRoot = missing != nil
 	if t.w, err = runs.Create(c.Output.Dir, runs.CreateOptions{Meta: t.meta}); err != nil {
@@ -324,70 +217,12 @@ func (t *trainRun) writeInputs(env runs.Environment) error {
 	return errors.Join(t.w.WriteConfig(yaml), t.w.WriteManifest(manifest), t.w.WriteEnvironment(env))
 }
 
-// reopen takes up a run that stopped, after checking that config and
-// environment are still what they were.
-func (t *trainRun) reopen(env runs.Environment) error {
-	dir, checkpoint, err := resumePoint(t.opt.ResumeFrom)
-	if err != nil {
-		return err
+// handle writes what happened to the log, then tells the caller. A first event
+// means that the engine has taken the job.
+func (t *trainRun) handle(run *runs.Run, ev engine.Event) {
+	if _, over := ev.(engine.FinishedEvent); !over {
+		t.tell(run)
 	}
-	old, err := config.Load(filepath.Join(dir, "config.yaml"))
-	if err != nil {
-		return err
-	}
-	if changes := config.Diff(old, t.cfg); len(changes) > 0 {
-		e := &ConfigError{Detail: fault.Detail{Op: "resume", Path: dir, Reason: "the run was started with another configuration",
-			Hint: "resume without --config and options, or start a new run"}}
-		for _, ch := range changes {
-			e.Problems = append(e.Problems, fault.Problem{Key: ch.Key, Reason: fmt.Sprintf("was %v, now %v", ch.A, ch.B)})
-		}
-		return e
-	}
-	if t.w, err = runs.Reopen(dir); err != nil {
-		hint := "name a run that was interrupted"
-		if errors.Is(err, runs.ErrCompleted) {
-			hint = "the run is complete; start a new one to train further, with this run as base_model"
-		}
-		return &TrainingError{Detail: fault.Detail{Op: "resume", Path: dir, Err: err, Hint: hint}}
-	}
-	if err := t.continueFrom(checkpoint, env); err != nil {
-		return errors.Join(err, t.w.Close())
-	}
-	return nil
-}
-
-// continueFrom checks that the data is the same, warns when the environment is
-// not, and cuts the log back to the checkpoint.
-func (t *trainRun) continueFrom(checkpoint string, env runs.Environment) error {
-	dir := t.w.Dir()
-	meta := t.w.Meta()
-	if meta.DataHash != "" && meta.DataHash != t.meta.DataHash {
-		return &DataError{Detail: fault.Detail{Op: "resume", Path: t.job.Data.Train.Path(),
-			Reason: "the training data has changed since the run was started",
-			Hint:   "restore the file, or start a new run"}}
-	}
-	if meta.EnvironmentHash != t.meta.EnvironmentHash {
-		t.emit(engine.LogEvent{Warning: true, Message: fmt.Sprintf(
-			"the environment differs from the one the run was started in (now %s, %s): its weights may differ from an uninterrupted run's",
-			env.CPU, env.InstructionSet)})
-	}
-	step := 0
-	if checkpoint != "" {
-		t.job.Resume = checkpoint
-		number := strings.TrimPrefix(filepath.Base(checkpoint), "checkpoint-")
-		step, _ = strconv.Atoi(number) // the engine refuses a checkpoint whose state says otherwise
-	}
-	t.meta = meta
-	t.meta.Error, t.meta.Metrics, t.meta.CompletedAt, t.meta.DurationSeconds = "", nil, "", 0
-	err := errors.Join(native.RemoveLeftovers(dir), t.w.TruncateLogAfter(step))
-	if err != nil {
-		return &TrainingError{Detail: detail("resume", dir, err)}
-	}
-	return nil
-}
-
-// handle writes what happened to the log, then tells the caller.
-func (t *trainRun) handle(ev engine.Event) {
 	switch e := ev.(type) {
 	case engine.StepEvent:
 		if e.Logged {
@@ -421,24 +256,40 @@ func (t *trainRun) note(res *engine.Result) {
 	}
 }
 
+// noteEvaluation adds the metrics of the evaluation. Its loss is test_loss where
+// it was made on test data; eval_loss stays that of the validation data.
+func (t *trainRun) noteEvaluation(res *EvalResult) {
+	for name, v := range res.Overall {
+		if name == metrics.NameEvalLoss {
+			if t.job.Data.Test != nil {
+				t.meta.Metrics[testLoss] = v
+			}
+			if _, has := t.meta.Metrics[name]; has {
+				continue
+			}
+		}
+		t.meta.Metrics[name] = v
+	}
+	if t.opt.Evaluated != nil {
+		t.opt.Evaluated(res)
+	}
+}
+
+// testLoss is the name in run_meta.json of the loss on test data.
+const testLoss = "test_loss"
+
 // conclude writes the summary, evaluates, and completes the run.
 func (t *trainRun) conclude(ctx context.Context, res *engine.Result) error {
 	if err := t.w.WriteSummary(summary(res)); err != nil {
 		return &TrainingError{Detail: detail("write summary", t.w.Dir(), err)}
 	}
-	if t.cfg.Eval.Enabled && (t.job.Data.Test != nil || t.job.Data.Val != nil) {
-		file := t.job.Data.Test
-		if file == nil {
-			file = t.job.Data.Val
-		}
-		e := evaluation{dir: t.w.Dir(), runID: t.w.ID(), cfg: t.cfg, engine: t.engine, test: file, emit: t.emit}
+	if file := testOf(t.job.Data); t.cfg.Eval.Enabled && file != nil {
+		e := evaluation{dir: t.w.Dir(), startedIn: t.startedIn, runID: t.w.ID(), cfg: t.cfg, engine: t.engine, test: file, emit: t.emit}
 		result, err := e.run(ctx)
 		if err != nil {
 			return err
 		}
-		for name, v := range result.Overall {
-			t.meta.Metrics[name] = v
-		}
+		t.noteEvaluation(result)
 	}
 	t.meta.Status = runs.StatusCompleted
 	if err := t.w.Finish(t.meta); err != nil {
@@ -486,9 +337,6 @@ func (t *trainRun) giveUp(res *engine.Result, err error) error {
 		err = i
 	} else {
 		t.meta.Error = err.Error()
-	}
-	if res != nil && !math.IsNaN(res.Seconds) {
-		t.meta.DurationSeconds = res.Seconds
 	}
 	if ferr := t.w.Finish(t.meta); ferr != nil {
 		err = errors.Join(err, fmt.Errorf("mark run as %s: %w", t.meta.Status, ferr))

@@ -25,7 +25,12 @@
 // eval/ may change too, but is covered, as it stands at completion: a later
 // Evaluation rewrites eval/ and then the entries for eval/ and the chain hash,
 // nothing else (RefreshEval). A crash between the two leaves entries for eval/
-// that do not match, and RefreshEval mends them.
+// that do not match, and RefreshEval mends them. Folders below eval/ hold
+// evaluations of other data than the run's own; readers of a run do not look
+// there. Whoever changes hashes.json of a completed run holds LockSeal.
+//
+// The lock files are no content. That of the writer goes with completion, that
+// of the seal when it is given up, so a completed run has none.
 //
 // # Reading
 //

@@ -69,7 +69,26 @@ func evalResultsOf(rec *record) EvalResults {
 		}
 	}
 	out.Slices = slicesOf(rec)
+	out.TestDataHash = rec.text("test_data_hash")
+	readLoose(rec, "intervals", &out.Intervals)
+	readLoose(rec, "slice_intervals", &out.SliceIntervals)
+	readLoose(rec, "per_class_intervals", &out.PerClassIntervals)
 	return out
+}
+
+// readLoose reads a field that only this program writes; what is not of its
+// shape is noted and left out as a whole.
+func readLoose[T any](rec *record, name string, to *T) {
+	raw, ok := rec.has(name)
+	if !ok {
+		return
+	}
+	var v T
+	if json.Unmarshal(raw, &v) != nil {
+		rec.note(name)
+		return
+	}
+	*to = v
 }
 
 // trainerMetrics reads the flat shape of the Trainer: {"eval_loss": ...}.
@@ -210,6 +229,9 @@ func (r *Run) HardExamples() ([]HardExample, error) {
 			Tags:              rec.texts("tags"),
 			InputHash:         rec.text("input_hash"),
 			ID:                rec.text("id"),
+			Loss:              rec.number("loss"),
+			Confidence:        rec.number("confidence"),
+			Slices:            rec.texts("slices"),
 		}
 		if n, ok := rec.whole("index"); ok {
 			index := int(n)

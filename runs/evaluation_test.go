@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/canonical"
 )
 
 // evaluate writes an evaluation whose content depends on round.
@@ -50,9 +51,14 @@ func TestEvaluationRoundTrip(t *testing.T) {
 		Slices: map[string]map[string]runs.SliceMetrics{
 			"source": {"human": {"n": 1, "f1": 0.5}, runs.Untagged: {"n": 1, "f1": 0, "perplexity": math.Inf(1)}},
 		},
-		PerClass: map[string]map[string]float64{"recall_per_class": {"yes": 1, "no": 0}},
+		PerClass:          map[string]map[string]float64{"recall_per_class": {"yes": 1, "no": 0}},
+		TestDataHash:      "sha256:00",
+		Intervals:         map[string]runs.Interval{"f1": {Low: 0.25, High: 1, N: 2, Method: "wilson"}, "eval_loss": {High: math.Inf(1)}},
+		SliceIntervals:    map[string]map[string]map[string]runs.Interval{"source": {"human": {"f1": {Low: 0, High: 1, N: 1, Method: "wilson"}}}},
+		PerClassIntervals: map[string]map[string]runs.Interval{"recall_per_class": {"yes": {Low: 0.5, High: 1, N: 1, Method: "wilson"}}},
 	}
-	hard := []runs.HardExample{{Rank: 1, PrimaryMetric: 0.1, PrimaryMetricName: "confidence", Input: long, Prediction: "yes", Reference: "no", Index: ptr(1)}}
+	hard := []runs.HardExample{{Rank: 1, PrimaryMetric: 0.1, PrimaryMetricName: "confidence", Input: long, Prediction: "yes", Reference: "no", Index: ptr(1),
+		Loss: ptr(2.5), Confidence: ptr(0.1), Slices: map[string]string{"source": runs.Untagged}}}
 	confusion := &runs.ConfusionMatrix{Labels: []string{"no", "yes"}, Matrix: [][]int{{0, 1}, {0, 0}}}
 
 	e, err := runs.BeginEval(w.Dir())
@@ -74,6 +80,7 @@ func TestEvaluationRoundTrip(t *testing.T) {
 	got, err := r.EvalResults()
 	require.NoError(t, err)
 	delete(results.Overall, "eval_loss")
+	delete(results.Intervals, "eval_loss")
 	delete(results.Slices["source"][runs.Untagged], "perplexity")
 	results.NonFinite = runs.NonFinite{"eval_loss": "nan"}
 	assert.Equal(t, results, got)
@@ -122,6 +129,50 @@ func TestEvaluationFormat(t *testing.T) {
 `, text(t, dir, "eval_results.json"))
 	assert.Equal(t, []string{"rank", "primary_metric", "primary_metric_name", "prediction", "reference", "input", "tags", "input_hash"},
 		keys(t, text(t, dir, "hard_examples.jsonl")))
+}
+
+// Intervals are an addition: of another shape, they cost nothing but themselves.
+func TestOddIntervalsArePassedOver(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "run_meta.json", `{"run_id": "r", "status": "completed"}`)
+	put(t, dir, "eval/eval_results.json", `{"overall": {"f1": 0.5}, "intervals": {"f1": "narrow"}, "slice_intervals": null,
+		"per_class_intervals": {"recall_per_class": {"a": {"low": 0.25, "high": 1, "n": 3, "method": "wilson", "more": true}}}}`)
+	r := open(t, dir)
+	got, err := r.EvalResults()
+	require.NoError(t, err)
+	assert.Equal(t, map[string]float64{"f1": 0.5}, got.Overall)
+	assert.Nil(t, got.Intervals)
+	assert.Equal(t, map[string]map[string]runs.Interval{"recall_per_class": {"a": {Low: 0.25, High: 1, N: 3, Method: "wilson"}}}, got.PerClassIntervals)
+	assert.Equal(t, []string{`eval_results.json: "intervals" has an unexpected value`}, r.Oddities())
+}
+
+// An evaluation below eval/ leaves that of the run alone and is covered by its
+// hashes; one that is given up leaves no folder.
+func TestEvaluationBelow(t *testing.T) {
+	w := create(t, runs.Meta{})
+	evaluate(t, w.Dir(), 1)
+	complete(t, w)
+	for _, bad := range []string{"../other", "/tmp", "a/../../b"} {
+		_, err := runs.BeginEvalBelow(w.Dir(), bad)
+		require.ErrorContains(t, err, "below eval", bad)
+	}
+	e, err := runs.BeginEvalBelow(w.Dir(), "a/b")
+	require.NoError(t, err)
+	e.Abort()
+	assert.NoDirExists(t, filepath.Join(w.Dir(), "eval", "a"))
+
+	e, err = runs.BeginEvalBelow(w.Dir(), "other")
+	require.NoError(t, err)
+	require.NoError(t, e.Add(runs.Prediction{Input: "other"}))
+	require.NoError(t, e.Commit(runs.EvalResults{NumExamples: 1}, nil, nil))
+	e.Abort()
+	assert.FileExists(t, filepath.Join(w.Dir(), "eval", "other", "eval_results.json"))
+	r := open(t, w.Dir())
+	assert.Equal(t, "round 1", collect(t, r)[0].Input)
+	h, err := r.Hashes()
+	require.NoError(t, err)
+	assert.Contains(t, h.Files, "eval/other/predictions.jsonl")
+	assert.Equal(t, canonical.ChainHash(h.Files), h.ChainHash)
 }
 
 func TestAbandonedEvaluationLeavesTheEarlierOne(t *testing.T) {

@@ -19,15 +19,24 @@ import (
 // by one; nothing is visible before Commit, and what an earlier evaluation
 // left stays until then. It is not safe for concurrent use.
 type Evaluation struct {
-	dir         string // the eval folder
-	run         string // the run to refresh, may be empty
+	dir         string   // the eval folder
+	run         string   // the run to refresh, may be empty
+	made        []string // folders made for the evaluation, the deepest first
 	predictions *atomicfile.File
 }
 
 // BeginEval starts an evaluation that goes to eval/ of a run. Every Evaluation
 // must be ended with Commit or Abort; Abort after Commit does nothing.
-func BeginEval(run string) (*Evaluation, error) {
-	e, err := BeginEvalIn(filepath.Join(run, evalDir))
+func BeginEval(run string) (*Evaluation, error) { return BeginEvalBelow(run, "") }
+
+// BeginEvalBelow starts an evaluation that goes to a folder below eval/ of a
+// run (slash path), beside that of the run's own test data. Readers of the run
+// do not look there; hashes.json covers it.
+func BeginEvalBelow(run, below string) (*Evaluation, error) {
+	if below != "" && !filepath.IsLocal(filepath.FromSlash(below)) {
+		return nil, fmt.Errorf("begin evaluation: %q does not lie below %s", below, evalDir)
+	}
+	e, err := BeginEvalIn(filepath.Join(run, evalDir, filepath.FromSlash(below)))
 	if err != nil {
 		return nil, err
 	}
@@ -38,14 +47,41 @@ func BeginEval(run string) (*Evaluation, error) {
 // BeginEvalIn starts an evaluation whose files go straight into a folder,
 // which is made if need be.
 func BeginEvalIn(dir string) (*Evaluation, error) {
-	if err := os.MkdirAll(dir, dirPerm); err != nil {
-		return nil, fmt.Errorf("begin evaluation: %w", err)
+	e := &Evaluation{dir: dir, made: missingFolders(dir)}
+	err := os.MkdirAll(dir, dirPerm)
+	if err == nil {
+		e.predictions, err = atomicfile.Create(filepath.Join(dir, predictionsFile), filePerm)
 	}
-	f, err := atomicfile.Create(filepath.Join(dir, predictionsFile), filePerm)
 	if err != nil {
+		e.removeMade()
 		return nil, fmt.Errorf("begin evaluation: %w", err)
 	}
-	return &Evaluation{dir: dir, predictions: f}, nil
+	return e, nil
+}
+
+// missingFolders lists what MkdirAll would make, the deepest first.
+func missingFolders(dir string) []string {
+	var out []string
+	for {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			return out
+		}
+		out = append(out, dir)
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return out
+		}
+		dir = parent
+	}
+}
+
+// removeMade removes the folders that were made, as far as they are empty.
+func (e *Evaluation) removeMade() {
+	for _, dir := range e.made {
+		if os.Remove(dir) != nil {
+			return
+		}
+	}
 }
 
 // Add writes the next prediction. An empty InputHash is filled in from Input,
@@ -70,14 +106,14 @@ func (e *Evaluation) Commit(results EvalResults, hard []HardExample, confusion *
 	if e.run == "" {
 		return e.replace(results, hard, confusion)
 	}
-	lock, err := lockFileIn(e.run, evalLockFile, sealPatience)
+	unlock, err := LockSeal(e.run)
 	if err != nil {
 		return err
 	}
 	if err = e.replace(results, hard, confusion); err == nil {
 		err = refreshEval(e.run)
 	}
-	return errors.Join(err, lock.Unlock())
+	return errors.Join(err, unlock())
 }
 
 // replace puts the new files in the place of the old.
@@ -107,8 +143,12 @@ func (e *Evaluation) replace(results EvalResults, hard []HardExample, confusion 
 	return final.Commit()
 }
 
-// Abort throws the evaluation away. Earlier results stay.
-func (e *Evaluation) Abort() { e.predictions.Abort() }
+// Abort throws the evaluation away, with the folders made for it. Earlier
+// results stay.
+func (e *Evaluation) Abort() {
+	e.predictions.Abort()
+	e.removeMade() // after Commit they are not empty
+}
 
 func (e *Evaluation) path(name string) string { return filepath.Join(e.dir, name) }
 
@@ -240,10 +280,41 @@ func (r EvalResults) encode() ([]byte, error) {
 		{Key: "slices", Value: bySlice},
 		{Key: "eval_duration_seconds", Value: r.DurationSeconds},
 	}
-	if bad := nonFiniteOf(r.Overall); len(bad) > 0 {
-		o = append(o, canonical.Member{Key: "non_finite", Value: map[string]string(bad)})
+	add := func(key string, value any, there bool) {
+		if there {
+			o = append(o, canonical.Member{Key: key, Value: value})
+		}
 	}
+	add("test_data_hash", r.TestDataHash, r.TestDataHash != "")
+	add("intervals", finiteIntervals(r.Intervals), len(r.Intervals) > 0)
+	bySlice = canonical.Object{}
+	for _, key := range slices.Sorted(maps.Keys(r.SliceIntervals)) {
+		bySlice = append(bySlice, canonical.Member{Key: key, Value: eachFinite(r.SliceIntervals[key])})
+	}
+	add("slice_intervals", bySlice, len(bySlice) > 0)
+	add("per_class_intervals", eachFinite(r.PerClassIntervals), len(r.PerClassIntervals) > 0)
+	bad := nonFiniteOf(r.Overall)
+	add("non_finite", map[string]string(bad), len(bad) > 0)
 	return canonical.Indent(o)
+}
+
+// finiteIntervals leaves out intervals that have no form in JSON.
+func finiteIntervals(m map[string]Interval) map[string]Interval {
+	out := make(map[string]Interval, len(m))
+	for name, i := range m {
+		if isFinite(i.Low) && isFinite(i.High) {
+			out[name] = i
+		}
+	}
+	return out
+}
+
+func eachFinite(m map[string]map[string]Interval) map[string]map[string]Interval {
+	out := make(map[string]map[string]Interval, len(m))
+	for name, intervals := range m {
+		out[name] = finiteIntervals(intervals)
+	}
+	return out
 }
 
 // metricsObject puts n first, as a whole number, and the rest by name; what is

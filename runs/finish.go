@@ -10,15 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/verifily/verifily-tui/runs/atomicfile"
 	"github.com/verifily/verifily-tui/runs/canonical"
 )
-
-// sealPatience is how long Finish and an evaluation wait for each other; both
-// hold the lock only while they hash files.
-const sealPatience = 5 * time.Minute
 
 // neverHashed names the top-level folders that hashes.json leaves out:
 // checkpoints may be deleted to win back space, decision and review are
@@ -27,8 +22,8 @@ var neverHashed = map[string]bool{"checkpoints": true, "decision": true, "review
 
 // Finish ends the run with m.Status - completed, failed or interrupted - and
 // closes the writer. An empty CompletedAt becomes now; a DurationSeconds that
-// was not changed becomes the time since Create or Reopen and, of a resumed
-// run, that of earlier stretches, without the pause.
+// was not changed since Reopen or WriteMeta becomes the time since Create or
+// Reopen and, of a resumed run, that of earlier stretches, without the pause.
 //
 // A completed run gets hashes.json, over the files as they then stand, and
 // only after that the run_meta.json that says so; config.yaml and
@@ -73,7 +68,12 @@ func (w *Writer) Finish(m Meta) error {
 	// The heartbeat of a run that has ended says nothing more. It goes while
 	// the lock is held: it is nobody else's yet.
 	w.beat.stop()
-	return errors.Join(remove(w.path(beatFile)), w.close())
+	err = remove(w.path(beatFile))
+	if m.Status == StatusCompleted {
+		// Nobody may write the run any more, so its lock has no use either.
+		err = errors.Join(err, remove(w.path(lockFile)))
+	}
+	return errors.Join(err, w.close())
 }
 
 // seal writes hashes.json and then the final meta data.
@@ -83,7 +83,7 @@ func (w *Writer) seal(m Meta, meta []byte) error {
 			return fmt.Errorf("%s: %w: %s", w.dir, ErrIncomplete, name)
 		}
 	}
-	lock, err := lockFileIn(w.dir, evalLockFile, sealPatience)
+	unlock, err := LockSeal(w.dir)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (w *Writer) seal(m Meta, meta []byte) error {
 		}
 		return atomicfile.WriteBytes(w.path(metaFile), filePerm, meta)
 	}()
-	return errors.Join(err, lock.Unlock())
+	return errors.Join(err, unlock())
 }
 
 // hashTree hashes the files at and below a folder of the run (slash path,
@@ -165,11 +165,11 @@ func hashAndSync(path string) (string, error) {
 // up to the files that now stand in eval/. Everything else in hashes.json
 // stays as it is. A run without hashes.json has nothing to refresh.
 func RefreshEval(dir string) error {
-	lock, err := lockFileIn(dir, evalLockFile, sealPatience)
+	unlock, err := LockSeal(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(refreshEval(dir), lock.Unlock())
+	return errors.Join(refreshEval(dir), unlock())
 }
 
 // refreshEval is RefreshEval under the lock.

@@ -111,6 +111,7 @@ func TestCrashWhileCompleting(t *testing.T) {
 	before := text(t, w.Dir(), "run_meta.json")
 	complete(t, w)
 	put(t, w.Dir(), "run_meta.json", before)
+	put(t, w.Dir(), ".lock", "") // goes after the final run_meta.json
 
 	status, err := open(t, w.Dir()).State(time.Now())
 	require.NoError(t, err)

@@ -32,19 +32,58 @@ func lockRun(dir string) (*flock.Flock, error) {
 	return lockFileIn(dir, lockFile, lockPatience)
 }
 
+// sealPatience is how long those who change hashes.json of a run wait for each
+// other; they hold the lock only while they hash files.
+const sealPatience = 5 * time.Minute
+
+// LockSeal takes the lock under which hashes.json of a run, and what it says
+// about eval/ and decision/, changes. unlock removes the lock file.
+func LockSeal(dir string) (unlock func() error, err error) {
+	l, err := lockFileIn(dir, evalLockFile, sealPatience)
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return unlockGone(l) }, nil
+}
+
+// lockFileIn takes the lock that a file stands for. A file that the last owner
+// removed is not the lock any more: then it is tried again with the new one.
 func lockFileIn(dir, name string, patience time.Duration) (*flock.Flock, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	l := flock.New(filepath.Join(dir, name), flock.SetPermissions(filePerm))
-	ok, err := l.TryLockContext(ctx, patience/30)
-	switch {
-	case ok:
-		return l, nil
-	case err == nil || errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("lock %s: %w", dir, ErrLocked)
-	default:
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	path := filepath.Join(dir, name)
+	for {
+		l := flock.New(path, flock.SetPermissions(filePerm))
+		ok, err := l.TryLockContext(ctx, min(patience/30, 100*time.Millisecond))
+		switch {
+		case ok && isFileAt(l, path):
+			return l, nil
+		case ok:
+			if err := l.Unlock(); err != nil {
+				return nil, fmt.Errorf("lock %s: %w", dir, err)
+			}
+		case err == nil || errors.Is(err, context.DeadlineExceeded):
+			return nil, fmt.Errorf("lock %s: %w", dir, ErrLocked)
+		default:
+			return nil, fmt.Errorf("lock %s: %w", dir, err)
+		}
 	}
+}
+
+// isFileAt tells whether the file that is locked is still the one at the path.
+func isFileAt(l *flock.Flock, path string) bool {
+	held, err := l.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(held, there)
+}
+
+// unlockGone removes the file of a held lock and gives the lock up. Whoever
+// waits for it finds the file gone and makes a new one.
+func unlockGone(l *flock.Flock) error {
+	return errors.Join(remove(l.Path()), l.Unlock())
 }
 
 // lockState is what can be said about a run's lock without waiting.

@@ -51,14 +51,15 @@ type textField struct {
 }
 
 // textFields lists the string fields of a Meta.
-func textFields(m *Meta) [18]textField {
-	return [18]textField{
+func textFields(m *Meta) [20]textField {
+	return [20]textField{
 		{"run_id", &m.RunID}, {"job_id", &m.JobID}, {"task", &m.Task}, {"base_model", &m.BaseModel},
 		{"dataset_version", &m.DatasetVersion}, {"compute_mode", &m.ComputeMode}, {"device", &m.Device},
 		{"started_at", &m.StartedAt}, {"completed_at", &m.CompletedAt}, {"artifact_path", &m.ArtifactPath},
 		{"config_hash", &m.ConfigHash}, {"data_hash", &m.DataHash}, {"environment_hash", &m.EnvironmentHash},
 		{"reproducibility_hash", &m.ReproducibilityHash}, {"run_name", &m.RunName},
-		{"verifily_train_version", &m.Version}, {"mode", &m.Mode}, {"error", &m.Error},
+		{"verifily_train_version", &m.Version}, {"mode", &m.Mode}, {"working_dir", &m.WorkingDir},
+		{"base_weights_hash", &m.BaseWeightsHash}, {"error", &m.Error},
 	}
 }
 

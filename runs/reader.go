@@ -38,18 +38,18 @@ type Run struct {
 func Open(dir string) (*Run, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open run %s: %w", dir, err)
+		return nil, runError("open run", dir, err)
 	}
 	info, err := os.Stat(abs)
 	if err != nil {
-		return nil, fmt.Errorf("open run %s: %w", dir, pathCause(err))
+		return nil, runError("open run", dir, pathCause(err))
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("open run %s: %w: it is a file", dir, ErrNotRun)
+		return nil, runError("open run", dir, fmt.Errorf("%w: it is a file", ErrNotRun))
 	}
 	kind, ok := kindOf(abs)
 	if !ok {
-		return nil, fmt.Errorf("open run %s: %w: neither run_meta.json nor trainer_state.json is there", dir, ErrNotRun)
+		return nil, runError("open run", dir, fmt.Errorf("%w: neither run_meta.json nor trainer_state.json is there", ErrNotRun))
 	}
 	return &Run{dir: abs, kind: kind}, nil
 }

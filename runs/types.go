@@ -32,19 +32,25 @@ func FormatTime(t time.Time) string { return t.UTC().Format(TimeFormat) }
 
 // Meta is run_meta.json. Empty strings marked so are written as null.
 type Meta struct {
-	RunID           string  `json:"run_id"`
-	JobID           string  `json:"job_id" empty:"null"`
-	Status          Status  `json:"status"`
-	Task            string  `json:"task" empty:"null"` // "sft" or "classification"
-	BaseModel       string  `json:"base_model" empty:"null"`
-	DatasetVersion  string  `json:"dataset_version" empty:"null"` // ID@VERSION
-	ComputeMode     string  `json:"compute_mode" empty:"null"`
-	Device          string  `json:"device" empty:"null"`
-	StartedAt       string  `json:"started_at" empty:"null"`   // TimeFormat
-	CompletedAt     string  `json:"completed_at" empty:"null"` // TimeFormat, set when the run ended in any way
+	RunID          string `json:"run_id"`
+	JobID          string `json:"job_id" empty:"null"`
+	Status         Status `json:"status"`
+	Task           string `json:"task" empty:"null"` // "sft" or "classification"
+	BaseModel      string `json:"base_model" empty:"null"`
+	DatasetVersion string `json:"dataset_version" empty:"null"` // ID@VERSION
+	ComputeMode    string `json:"compute_mode" empty:"null"`
+	Device         string `json:"device" empty:"null"`
+	StartedAt      string `json:"started_at" empty:"null"`   // TimeFormat
+	CompletedAt    string `json:"completed_at" empty:"null"` // TimeFormat, set when the run ended in any way
+	// DurationSeconds is how long the run took, training and evaluation, without
+	// the pauses between an interruption and its resumption.
 	DurationSeconds float64 `json:"duration_seconds"`
-	// Metrics holds train_loss, eval_loss and others. A value that is not
-	// finite is written as null and named in NonFinite; reading leaves it out.
+	// Metrics holds what the run is judged by. train_loss is the last logged
+	// training loss. eval_loss is the loss on held-out data: the validation data
+	// after the last step, or the test data of a run without any. The other
+	// names are those of the evaluation, where its loss is test_loss when it was
+	// made on test data. A value that is not finite is written as null and named
+	// in NonFinite; reading leaves it out.
 	Metrics             map[string]float64 `json:"metrics" nonfinite:"null"`
 	ArtifactPath        string             `json:"artifact_path" empty:"null"`
 	ConfigHash          string             `json:"config_hash" empty:"null"`
@@ -56,9 +62,11 @@ type Meta struct {
 	Version             string             `json:"verifily_train_version" empty:"null"`
 
 	// Additions of ours.
-	Mode      string    `json:"mode,omitempty"`       // of a retrain: "mock" or "real"
-	Error     string    `json:"error,omitempty"`      // why a run failed
-	NonFinite NonFinite `json:"non_finite,omitempty"` // metrics that are not numbers
+	Mode            string    `json:"mode,omitempty"`              // of a retrain: "mock" or "real"
+	WorkingDir      string    `json:"working_dir,omitempty"`       // where relative paths of config.yaml start
+	BaseWeightsHash string    `json:"base_weights_hash,omitempty"` // of the model the run started from, "sha256:..."
+	Error           string    `json:"error,omitempty"`             // why a run failed
+	NonFinite       NonFinite `json:"non_finite,omitempty"`        // metrics that are not numbers
 }
 
 // NonFinite names the values of a record that JSON cannot hold: field or
@@ -105,6 +113,14 @@ type Summary struct {
 // "n" is their number.
 type SliceMetrics = map[string]float64
 
+// Interval is a two-sided confidence interval of a metric.
+type Interval struct {
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+	N      int     `json:"n"`      // examples behind it
+	Method string  `json:"method"` // such as "wilson"
+}
+
 // Untagged is the slice value of rows that lack a sliced tag.
 const Untagged = "_untagged"
 
@@ -123,6 +139,14 @@ type EvalResults struct {
 	// precision_per_class, by metric, then label. They are written as objects
 	// inside "overall", where readers that want numbers skip them.
 	PerClass map[string]map[string]float64
+	// TestDataHash (ours) is "sha256:" and the hash of the test file.
+	TestDataHash string
+	// Intervals, SliceIntervals and PerClassIntervals (ours) hold 95 %
+	// intervals, by the names of Overall, Slices and PerClass. A metric whose
+	// interval cannot be told, or has no finite end, has none.
+	Intervals         map[string]Interval
+	SliceIntervals    map[string]map[string]map[string]Interval
+	PerClassIntervals map[string]map[string]Interval
 	// NonFinite (ours) names overall metrics that are NaN or infinite; Overall
 	// has them while writing, not after reading.
 	NonFinite NonFinite
@@ -132,16 +156,20 @@ type EvalResults struct {
 type HardExample struct {
 	Rank              int               `json:"rank"` // from 1, the hardest
 	PrimaryMetric     float64           `json:"primary_metric" nonfinite:"null"`
-	PrimaryMetricName string            `json:"primary_metric_name"` // "f1" or "confidence"
+	PrimaryMetricName string            `json:"primary_metric_name"` // "f1", "confidence" or, without confidences, "correct"
 	Prediction        string            `json:"prediction"`
 	Reference         string            `json:"reference"`
 	Input             string            `json:"input"` // MaxInput code points at most once written
 	Tags              map[string]string `json:"tags"`
 	InputHash         string            `json:"input_hash"`
 
-	// Additions of ours: the place of the row in predictions.jsonl.
-	Index *int   `json:"index,omitempty"`
-	ID    string `json:"id,omitempty"`
+	// Additions of ours: the place of the row in predictions.jsonl, what the
+	// model made of it, and the slices it is in, by key.
+	Index      *int              `json:"index,omitempty"`
+	ID         string            `json:"id,omitempty"`
+	Loss       *float64          `json:"loss,omitempty" nonfinite:"null"`
+	Confidence *float64          `json:"confidence,omitempty" nonfinite:"null"` // in the true label
+	Slices     map[string]string `json:"slices,omitempty"`
 }
 
 // Prediction is one line of eval/predictions.jsonl: what the model said about

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -143,18 +144,23 @@ func Reopen(dir string) (*Writer, error) {
 		return nil, fmt.Errorf("reopen run: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, metaFile)); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("reopen run %s: %w: it has no %s", dir, ErrNotRun, metaFile)
+		return nil, runError("reopen run", dir, fmt.Errorf("%w: it has no %s", ErrNotRun, metaFile))
 	}
 	lock, err := lockRun(dir)
 	if err != nil {
-		return nil, fmt.Errorf("reopen run: %w", err)
+		return nil, runError("reopen run", dir, err)
 	}
 	w, err := reopen(dir, lock)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reopen run %s: %w", dir, err), lock.Unlock())
+		_ = unlockGone(lock) // why the run is not opened says more
+		return nil, runError("reopen run", dir, err)
 	}
 	return w, nil
 }
+
+// runError says what was attempted with which run. It is a *fs.PathError, so
+// that a caller who names both in its own words can take the cause alone.
+func runError(op, dir string, err error) error { return &fs.PathError{Op: op, Path: dir, Err: err} }
 
 func reopen(dir string, lock *flock.Flock) (*Writer, error) {
 	r, err := readRecord(filepath.Join(dir, metaFile))
@@ -170,7 +176,7 @@ func reopen(dir string, lock *flock.Flock) (*Writer, error) {
 	}
 	m.RunID = filepath.Base(dir)
 	m.Status, m.CompletedAt, m.Error = StatusRunning, "", ""
-	w := &Writer{dir: dir, now: time.Now, lock: lock, earlier: m.DurationSeconds}
+	w := &Writer{dir: dir, now: time.Now, lock: lock}
 	return w, w.start(m)
 }
 
@@ -244,7 +250,7 @@ func (w *Writer) Meta() Meta {
 }
 
 // WriteMeta replaces run_meta.json. The run id stays; StatusCompleted is left
-// to Finish.
+// to Finish. DurationSeconds is that of the stretches before this one.
 func (w *Writer) WriteMeta(m Meta) error {
 	if m.Status == StatusCompleted {
 		return fmt.Errorf("write %s: only Finish completes a run", w.path(metaFile))
@@ -262,7 +268,7 @@ func (w *Writer) WriteMeta(m Meta) error {
 	if err := atomicfile.WriteBytes(w.path(metaFile), filePerm, data); err != nil {
 		return err
 	}
-	w.meta = m
+	w.meta, w.earlier = m, m.DurationSeconds
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -282,4 +284,59 @@ func TestDurationLeavesOutThePause(t *testing.T) {
 	require.NoError(t, again.Finish(m))
 	assert.GreaterOrEqual(t, again.Meta().DurationSeconds, 90.0)
 	assert.Less(t, again.Meta().DurationSeconds, 1e6, "the years since the clock's date are no part of it")
+}
+
+// A run that was killed does not know how long it took. Who resumes it may.
+func TestDurationCountsWhatIsKnownOfEarlier(t *testing.T) {
+	w, err := runs.Create(t.TempDir(), runs.CreateOptions{})
+	require.NoError(t, err)
+	require.NoError(t, w.Close()) // as when it was killed
+	again, err := runs.Reopen(w.Dir())
+	require.NoError(t, err)
+	m := again.Meta()
+	m.DurationSeconds = 3600
+	require.NoError(t, again.WriteMeta(m))
+	m.Status = runs.StatusInterrupted
+	require.NoError(t, again.Finish(m))
+	assert.Greater(t, again.Meta().DurationSeconds, 3600.0)
+	assert.Less(t, again.Meta().DurationSeconds, 3660.0)
+}
+
+// The locks of a completed run have no use.
+func TestCompletedRunHasNoLockFiles(t *testing.T) {
+	w := create(t, runs.Meta{})
+	complete(t, w)
+	evaluate(t, w.Dir(), 1)
+	require.NoError(t, runs.RefreshEval(w.Dir()))
+	_, err := runs.Reopen(w.Dir())
+	require.ErrorIs(t, err, runs.ErrCompleted)
+	entries, err := os.ReadDir(w.Dir())
+	require.NoError(t, err)
+	for _, e := range entries {
+		assert.NotEqual(t, ".", e.Name()[:1], e.Name())
+	}
+}
+
+// The lock of a seal keeps others out even though its file is removed each time.
+func TestSealLockExcludes(t *testing.T) {
+	dir := t.TempDir()
+	var holders atomic.Int32
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 20 {
+				unlock, err := runs.LockSeal(dir)
+				if !assert.NoError(t, err) {
+					return
+				}
+				assert.EqualValues(t, 1, holders.Add(1))
+				holders.Add(-1)
+				assert.NoError(t, unlock())
+			}
+		})
+	}
+	wait.Wait()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, entries)
 }

@@ -18,8 +18,11 @@ func (a *app) eval() *cobra.Command {
 		Use:   "eval",
 		Short: "Evaluate a trained run",
 		Long: `Let the model of a run answer test data, and write its predictions, metrics,
-slices and hard examples into the run, or into --output. What is not given is
-taken from the run's configuration.`,
+slices and hard examples. What is not given is taken from the run's
+configuration; the gold set and the format rules are always the run's.
+
+The evaluation of the run's own data goes to eval/ of the run, where compare and
+decide read it; that of other data to a folder of its own below, or to --output.`,
 		Example: `  verifily eval --run runs/run_20260101_120000_abcdef
   verifily eval --run runs/run_20260101_120000_abcdef --test-data other.jsonl --output other-eval
   verifily eval --run runs/run_20260101_120000_abcdef --metrics f1,rougeL --slice-by source,length`,
@@ -50,7 +53,7 @@ taken from the run's configuration.`,
 	flags.StringSliceVar(&opt.Metrics, "metrics", nil, "`NAMES` of metrics to compute, separated by commas")
 	flags.StringSliceVar(&opt.SliceBy, "slice-by", nil, "`TAGS` to slice by, separated by commas; a*b crosses two")
 	flags.Var(&hard, "hard-examples", "`NUMBER` of hard examples to keep (default: as the run's configuration)")
-	flags.StringVar(&opt.OutputDir, "output", "", "`FOLDER` for the files (default: eval in the run)")
+	flags.StringVar(&opt.OutputDir, "output", "", "`FOLDER` for the files (default: eval in the run, or a folder below for other data)")
 	flags.StringVar(&opt.Device, "device", "", "`DEVICE` to compute on: auto, cpu, cuda, cuda:N or mps")
 	flags.Var(&batch, "batch-size", "`NUMBER` of examples answered together (default: as the run's configuration)")
 	flags.Bool("json", false, "print one JSON object a line (see verifily help json)")
@@ -76,7 +79,7 @@ func (a *app) runEval(ctx context.Context, opt core.EvaluateOptions) error {
 	a.printer.Finished(show.Result{
 		Run: show.Run{Dir: shortPath(run.Dir()), Meta: meta},
 		Eval: &show.Evaluation{Dir: shortPath(res.Dir), Results: res.EvalResults, Hard: res.Hard,
-			MinSlice: res.MinSlice, Missing: res.Missing},
+			Lift: res.Lift, SliceBy: res.SliceBy, MinSlice: res.MinSlice, Missing: res.Missing},
 	})
 	return nil
 }

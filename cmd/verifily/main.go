@@ -1,4 +1,5 @@
-// Command verifily trains and evaluates small models from the command line.
+// Command verifily trains, evaluates, compares and judges small models from the
+// command line.
 //
 // Results and progress go to standard output, errors and diagnostics to
 // standard error. The exit code says what went wrong: see exitCode.
@@ -15,6 +16,7 @@ import (
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/show"
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/config"
+	"github.com/verifily/verifily-tui/core/decision"
 )
 
 func main() {
@@ -40,13 +42,23 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	code := exitCode(ctx, err)
-	if err != nil {
-		a.fail(err, code)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return a.verdict
 	}
+	code := exitCode(ctx, err)
+	if _, judges := cmd.Annotations[exitCodeIsVerdict]; judges && code != show.ExitInterrupted {
+		code = decision.ExitToolError // the others are verdicts
+	}
+	a.fail(err, code)
 	return code
 }
+
+// exitCodeIsVerdict is the annotation of commands whose exit code is that of a
+// decision.
+const exitCodeIsVerdict = "exit code is a verdict"
+
+var judging = map[string]string{exitCodeIsVerdict: ""}
 
 // exitCode maps errors to the exit codes that other tools rely on.
 func exitCode(ctx context.Context, err error) int {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -24,23 +25,29 @@ type app struct {
 	// Set by begin, when the flags are known.
 	con     *console.Console
 	printer show.Printer
+	asJSON  bool
 	log     *slog.Logger
+
+	verdict int // exit code of a command that did its work
 }
 
-const about = `verifily trains and evaluates small models on this machine, and leaves
-everything that was used and found in a run directory.
+const about = `verifily trains, evaluates, compares and judges small models on this machine,
+and leaves everything that was used and found in a run directory.
 
 Exit codes: 0 success, 1 configuration or usage, 2 data, 3 training,
-4 evaluation, 10 managed mode (not available), 130 interrupted.`
+4 evaluation, 10 managed mode (not available), 130 interrupted. Commands that
+judge have codes of their own: see their help.`
 
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "verifily",
-		Short: "Train and evaluate small models",
+		Short: "Train, evaluate, compare and judge small models",
 		Long:  about,
 		Example: `  verifily train --config train.yaml
   verifily train --config train.yaml --dry-run
-  verifily eval --run runs/run_20260101_120000_abcdef --slice-by source`,
+  verifily eval --run runs/run_20260101_120000_abcdef --slice-by source
+  verifily compare baseline candidate
+  verifily decide --run runs/run_20260102_090000_fedcba --baseline runs/run_20260101_120000_abcdef`,
 		Args:              a.knownCommand,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd) },
@@ -54,9 +61,8 @@ func (a *app) command() *cobra.Command {
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours (also when NO_COLOR is set)")
 	flags.Bool("version", false, "print the version")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.train(), a.eval(), &cobra.Command{
-		Use: "json", Short: "The lines that --json prints", Long: show.JSONHelp,
-	})
+	root.AddCommand(a.train(), a.eval(), a.compare(), a.reproduce(), a.ingest(), a.contamination(), a.contract(), a.decide(),
+		a.retrain(), &cobra.Command{Use: "json", Short: "What --json prints", Long: show.JSONHelp})
 	root.SetVersionTemplate("verifily {{.Version}}\n")
 	root.Version = core.Version()
 	for _, cmd := range root.Commands() {
@@ -96,6 +102,7 @@ func (a *app) begin(cmd *cobra.Command) error {
 }
 
 func (a *app) open(asJSON, verbose bool) {
+	a.asJSON = asJSON
 	a.con = console.New(a.stdout, a.stderr, console.Options{Plain: asJSON, NoColor: a.noColor})
 	if asJSON {
 		a.printer = show.JSON(a.con)
@@ -112,13 +119,18 @@ func (a *app) fail(err error, code int) {
 	f := show.Failure{Err: err, ExitCode: code}
 	var interrupted *core.Interrupted
 	switch {
-	case errors.As(err, &interrupted):
+	case errors.As(err, &interrupted) && isFolder(interrupted.RunDir):
 		f.RunDir = shortPath(interrupted.RunDir)
 		f.Resume = "verifily train --resume " + show.Quote(f.RunDir)
 	case code == show.ExitInterrupted:
 		f.Err = errors.New("interrupted: nothing was written")
 	}
 	a.printer.Failed(f)
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // warnLostOutput reports that nobody could read what was printed.

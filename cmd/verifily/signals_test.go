@@ -117,6 +117,49 @@ func TestSignalsThatStop(t *testing.T) {
 	}
 }
 
+// Once only the evaluation is left there is no checkpoint to save.
+func TestInterruptedEvaluation(t *testing.T) {
+	c := newChild(t)
+	row := `{"instruction": "Backwards.", "input": "abc", "output": "cba"}` + "\n"
+	require.NoError(t, os.WriteFile(filepath.Join(c.Dir, "words", "test.jsonl"), []byte(strings.Repeat(row, 4000)), 0o644))
+	c.Args = []string{"verifily", "train", "--json"}
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	c.run(r, w)
+	c.readTo(`"event":"predict"`)
+	require.NoError(t, c.Process.Signal(os.Interrupt))
+	_, code := c.end()
+	assert.Equal(t, 130, code)
+	assert.Contains(t, c.errs.String(), "stopping: the training is saved, its evaluation is not")
+	assert.Contains(t, c.errs.String(), "verifily train --resume runs/")
+	c.requireStatus(runs.StatusInterrupted)
+}
+
+// A retrain that is interrupted leaves nothing that could be taken up again.
+func TestInterruptedRetrainLeavesNothing(t *testing.T) {
+	c := newChild(t)
+	require.NoError(t, os.WriteFile(filepath.Join(c.Dir, "endless.yaml"), []byte(
+		strings.Replace(longYAML, "num_epochs: 10", "num_epochs: 10000\n  logging_steps: 1", 1)), 0o644))
+	ingest := exec.Command("verifily", "ingest", "words/train.jsonl", "--schema", "sft", "--out", "data")
+	ingest.Dir = c.Dir
+	require.NoError(t, ingest.Run())
+	c.Args = []string{"verifily", "retrain", "--dataset", "data", "--mode", "real", "--config", "endless.yaml", "--out", "out"}
+	c.Env = append(os.Environ(), "VERIFILY_ENABLE_REAL_TRAIN=1")
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	c.run(r, w)
+	c.readTo("step      3/")
+	require.NoError(t, c.Process.Signal(os.Interrupt))
+	_, code := c.end()
+	assert.Equal(t, 130, code)
+	assert.Contains(t, c.errs.String(), "stopping: nothing will be left of it")
+	assert.Contains(t, c.errs.String(), "interrupted: nothing was written\n")
+	assert.NotContains(t, c.errs.String(), "--resume")
+	left, err := filepath.Glob(filepath.Join(c.Dir, "out", "*", "r*"))
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
 func TestSecondInterruptEndsAtOnce(t *testing.T) {
 	c := newChild(t, "train", "--config", "long.yaml", "--verbose")
 	r, w, err := os.Pipe()

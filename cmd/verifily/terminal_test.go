@@ -103,7 +103,7 @@ func TestTerminalShowsAStatusLine(t *testing.T) {
 	screen := colour.ReplaceAllString(strings.Join(lines, "\n"), "")
 	assert.Regexp(t, `(?m)^step  5/10  validation loss \d\.\d{4}  best so far$`, screen)
 	assert.Regexp(t, `(?m)^step 10/10  saved checkpoints/checkpoint-10$`, screen)
-	assert.Contains(t, screen, "\nmetrics\n")
+	assert.Contains(t, screen, "\nmetrics on words/test.jsonl\n")
 	assert.Regexp(t, colour, raw)
 }
 
@@ -119,6 +119,23 @@ func TestTerminalWithoutColour(t *testing.T) {
 			assert.NotRegexp(t, colour, raw)
 			assert.Regexp(t, drawn, raw, "the status line is no colour")
 		})
+	}
+}
+
+func TestVerdictsHaveColour(t *testing.T) {
+	plain := ""
+	for _, env := range [][]string{{"NO_COLOR=1"}, nil} {
+		s := startTerminal(t, env, "contract-check", "--run", "nothing")
+		raw, code := s.end()
+		assert.Equal(t, 3, code, raw)
+		if env != nil {
+			assert.NotRegexp(t, colour, raw)
+			plain = raw
+			continue
+		}
+		assert.Contains(t, raw, "\x1b[31mINVALID\x1b[0m")
+		assert.Contains(t, raw, "\x1b[31m✗\x1b[0m")
+		assert.Equal(t, plain, colour.ReplaceAllString(raw, ""), "the colour is all that differs")
 	}
 }
 

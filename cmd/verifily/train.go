@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,8 @@ import (
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/engine"
+	"github.com/verifily/verifily-tui/core/metrics"
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 )
 
@@ -56,7 +59,8 @@ func (a *app) train() *cobra.Command {
 		Use:   "train",
 		Short: "Train a model and evaluate it",
 		Long: `Train a model as a train.yaml says, evaluate it when there is test or
-validation data, and leave a run directory. Flags win over the file.
+validation data, and leave a run directory. Flags win over the file. A JSONL
+file given with --dataset takes the place of the validation and test data too.
 
 Ctrl-C saves a checkpoint and ends the run so that --resume continues it; a
 second Ctrl-C ends at once. A closed terminal does not stop a run.`,
@@ -80,7 +84,7 @@ second Ctrl-C ends at once. A closed terminal does not stop a run.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&config, "config", "", "training configuration `FILE` (default: train.yaml if it exists)")
-	flags.StringVar(&dataset, "dataset", "", "`DATA` to train on: ID@VERSION, a JSONL file or a folder with manifest.json")
+	flags.StringVar(&dataset, "dataset", "", "`DATA` in place of the configuration's: ID@VERSION, a JSONL file or a folder with manifest.json")
 	for _, s := range settings {
 		s.kind(flags, s.flag, s.usage)
 	}
@@ -140,19 +144,25 @@ func (a *app) runTrain(ctx context.Context, opt core.TrainOptions) error {
 	defer a.warnLostOutput()
 	var plan engine.Plan
 	opt.Plan = &plan
-	opt.Events = a.printer.Event
+	var evaluating atomic.Bool
+	opt.Events = func(ev engine.Event) {
+		if _, ok := ev.(engine.PredictEvent); ok {
+			evaluating.Store(true)
+		}
+		a.printer.Event(ev)
+	}
 	opt.Started = func(run *runs.Run) { a.started(run, opt.ResumeFrom != "") }
 	a.log.Info("training", "config", opt.ConfigPath, "resume", opt.ResumeFrom, "dataset", opt.Dataset)
 	for _, o := range opt.Overrides {
 		a.log.Debug("set by a flag", "key", o.Key, "value", o.Value)
 	}
 	if !opt.DryRun {
-		// A dropped connection must not end hours of work.
-		signal.Ignore(syscall.SIGHUP)
-		stopped := context.AfterFunc(ctx, func() {
-			a.con.Report("stopping: saving a checkpoint (a second Ctrl-C ends at once, without it)")
-		})
-		defer stopped()
+		defer a.unhurried(ctx, func() string {
+			if evaluating.Load() {
+				return "stopping: the training is saved, its evaluation is not (a second Ctrl-C ends at once)"
+			}
+			return "stopping: saving a checkpoint (a second Ctrl-C ends at once, without it)"
+		})()
 	}
 	run, err := core.Train(ctx, opt)
 	if err != nil {
@@ -168,6 +178,27 @@ func (a *app) runTrain(ctx context.Context, opt core.TrainOptions) error {
 	}
 	a.printer.Finished(result)
 	return nil
+}
+
+// unhurried prepares for work that takes long: a dropped connection does not
+// end it, and the first Ctrl-C is answered. The function returned ends that.
+func (a *app) unhurried(ctx context.Context, answer func() string) func() {
+	signal.Ignore(syscall.SIGHUP)
+	stop := context.AfterFunc(ctx, func() { a.con.Report(answer()) })
+	return func() { stop() }
+}
+
+// progress is where commands report to whose --json output is one document:
+// only warnings are told then, on standard error.
+func (a *app) progress() (events func(engine.Event), started func(*runs.Run)) {
+	if !a.asJSON {
+		return a.printer.Event, func(run *runs.Run) { a.started(run, false) }
+	}
+	return func(ev engine.Event) {
+		if e, ok := ev.(engine.LogEvent); ok && e.Warning {
+			a.con.Report("warning: " + text.Escape(e.Message))
+		}
+	}, nil
 }
 
 // started tells about the run directory. It is fresh, so a file that cannot be
@@ -207,8 +238,28 @@ func resultOf(run *runs.Run) (show.Result, error) {
 	if err != nil {
 		return show.Result{}, err
 	}
-	out.Eval = &show.Evaluation{Dir: dir + "/eval", Results: results, Hard: hard, MinSlice: cfg.Eval.MinSlice}
+	lift, err := liftOf(run, hard, cfg.Eval.SliceByTags)
+	if err != nil {
+		return show.Result{}, err
+	}
+	out.Eval = &show.Evaluation{Dir: dir + "/eval", Results: results, Hard: hard, Lift: lift,
+		SliceBy: cfg.Eval.SliceByTags, MinSlice: cfg.Eval.MinSlice}
 	return out, nil
+}
+
+// liftOf says which slices the hard examples of a run come from.
+func liftOf(run *runs.Run, hard []runs.HardExample, keys []string) ([]metrics.TagLift, error) {
+	if len(hard) == 0 || len(keys) == 0 {
+		return nil, nil
+	}
+	var preds []runs.Prediction
+	for p, err := range run.Predictions() {
+		if err != nil {
+			return nil, err
+		}
+		preds = append(preds, p)
+	}
+	return metrics.HardSummary(hard, preds, keys), nil
 }
 
 // shortPath is the path as seen from the current folder, where that is below

@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,6 +74,54 @@ func (w *whole) String() string { return strconv.FormatInt(int64(*w), 10) }
 
 func (w *whole) Type() string { return "int" }
 
+// integerOfAnySize is a flag that is a decimal number of any length.
+type integerOfAnySize string
+
+func (n *integerOfAnySize) Set(s string) error {
+	i, ok := new(big.Int).SetString(s, 10)
+	if !ok {
+		return strconv.ErrSyntax
+	}
+	*n = integerOfAnySize(i.String())
+	return nil
+}
+
+func (n *integerOfAnySize) String() string { return string(*n) }
+
+func (n *integerOfAnySize) Type() string { return "int" }
+
+// pairs is a flag of KEY=VALUE, which may be given again; with a separator also
+// several at once.
+type pairs struct {
+	set       map[string]string
+	separator string
+}
+
+func (p pairs) Set(s string) error {
+	list := []string{s}
+	if p.separator != "" {
+		list = strings.Split(s, p.separator)
+	}
+	for _, pair := range list {
+		key, value, ok := strings.Cut(pair, "=")
+		if _, twice := p.set[key]; !ok || key == "" || twice {
+			return strconv.ErrSyntax
+		}
+		p.set[key] = value
+	}
+	return nil
+}
+
+func (p pairs) String() string {
+	var list []string
+	for _, key := range slices.Sorted(maps.Keys(p.set)) {
+		list = append(list, key+"="+p.set[key])
+	}
+	return strings.Join(list, ",")
+}
+
+func (p pairs) Type() string { return "pairs" }
+
 func kindOf(f *pflag.Flag) string {
 	switch f.Value.Type() {
 	case "bool":
@@ -79,6 +130,8 @@ func kindOf(f *pflag.Flag) string {
 		return "a whole number"
 	case "float64":
 		return "a number"
+	case "pairs":
+		return "NAME=VALUE, every name once"
 	}
 	return "a list of names separated by commas"
 }
@@ -119,25 +172,30 @@ func nearest(name string, known []string) (string, bool) {
 	return best, best != "" && least <= max(1, min(len(name), 30)/3)
 }
 
-// distance is the Levenshtein distance of two names in bytes, of their first
-// 64 ones: no name is longer.
+// distance is how many bytes must be replaced, left out, put in or swapped with
+// their neighbour to turn one name into the other (the optimal string alignment
+// distance). It looks at the first 64 bytes: no name is longer.
 func distance(a, b string) int {
 	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		row := make([]int, len(b)+1)
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			cost := last[j]
 			if a[i] != b[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
+			row[j+1] = min(cost, row[j]+1, last[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
+		before, last = last, row
 	}
-	return row[len(b)]
+	return last[len(b)]
 }

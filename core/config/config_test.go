@@ -263,6 +263,20 @@ func TestYAMLRefusesAnInvalidConfig(t *testing.T) {
 	require.ErrorContains(t, err, "task: is required")
 }
 
+func TestSettingsWithoutEffectAreWarnedOf(t *testing.T) {
+	load := func(set ...config.Override) *config.Config {
+		c, err := config.FromMap(map[string]any{"task": "sft", "base_model": "builtin:nano", "data_paths": map[string]any{"train": "t"}}, set...)
+		require.NoError(t, err)
+		return c
+	}
+	off := config.Override{Key: "lora.enabled", Value: false}
+	rank := config.Override{Key: "lora.r", Value: 4}
+	modules := config.Override{Key: "lora.target_modules", Value: []any{"q_proj"}}
+	assert.Empty(t, load(off).Warnings())
+	assert.Empty(t, load(rank, modules).Warnings())
+	assert.Equal(t, []string{"lora.r, lora.target_modules: no effect while lora.enabled is false"}, load(off, rank, modules).Warnings())
+}
+
 func TestDiffNamesTheKeysThatDiffer(t *testing.T) {
 	a := parse(t, smallest)
 	b := parse(t, smallest+"training: {learning_rate: 1e-3}\nlora: {target_modules: [q_proj]}\neval: {min_slice: 1}\nname: x\n")

@@ -325,7 +325,7 @@ func oneOf(allowed ...string) func(string) []flaw {
 			return nil
 		}
 		bad := flawf("must be %s, not %s", either(allowed), quoted(s))
-		if near, close := nearest(s, allowed); close {
+		if near, close := Nearest(s, allowed); close {
 			bad[0].hint = "did you mean " + near + "?"
 		}
 		return bad

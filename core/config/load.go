@@ -81,7 +81,7 @@ func neighbours(dir, name string) string {
 			found = append(found, e.Name())
 		}
 	}
-	if near, close := nearest(name, found); close && name != "" && len(found) > 0 {
+	if near, close := Nearest(name, found); close && name != "" && len(found) > 0 {
 		found = []string{near}
 	}
 	if len(found) == 0 || len(found) > 3 {

@@ -109,7 +109,7 @@ func setRule(r *metrics.FormatRule, p pair) (bad []flaw) {
 		}
 		r.MaxTokens = int(n)
 	default:
-		near, _ := nearest(p.key, ruleKeys)
+		near, _ := Nearest(p.key, ruleKeys)
 		bad = []flaw{{reason: "is not a key of a rule", hint: "did you mean " + near + "?"}}
 	}
 	return bad

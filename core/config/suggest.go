@@ -48,7 +48,7 @@ func suggest(key string, holdsKeys bool) string {
 		section, last = "", norm
 	}
 	if holdsKeys && !nested {
-		near, close := nearest(last, sections)
+		near, close := Nearest(last, sections)
 		return meant(close, near)
 	}
 	if same := slices.DeleteFunc(slices.Clone(keys), func(k string) bool {
@@ -87,9 +87,9 @@ func meant(close bool, names ...string) string {
 
 func lastPart(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
 
-// nearest returns the word with the smallest edit distance, the first of
+// Nearest returns the known word with the smallest edit distance, the first of
 // equals, and whether it is close enough to be a slip of the hand.
-func nearest(word string, known []string) (near string, close bool) {
+func Nearest(word string, known []string) (near string, close bool) {
 	best := -1
 	for _, k := range known {
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); best < 0 || d < best {

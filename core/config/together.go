@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/verifily/verifily-tui/core/metrics"
 )
@@ -40,6 +42,25 @@ func (b *builder) checkTogether() {
 	}
 }
 
+// Warnings names settings that are allowed and have no effect.
+func (c *Config) Warnings() []string {
+	if c.LoRA.Enabled {
+		return nil
+	}
+	var idle []string
+	defaults := Default()
+	for i := range fields {
+		f := &fields[i]
+		if strings.HasPrefix(f.key, "lora.") && f.key != "lora.enabled" && !reflect.DeepEqual(f.get(c), f.get(defaults)) {
+			idle = append(idle, f.key)
+		}
+	}
+	if idle == nil {
+		return nil
+	}
+	return []string{strings.Join(idle, ", ") + ": no effect while lora.enabled is false"}
+}
+
 func (b *builder) checkMetrics() {
 	e := &b.config.Eval
 	task := b.config.Task
@@ -54,7 +75,7 @@ func (b *builder) checkMetrics() {
 				f.reason = fmt.Sprintf("has %s, which is a metric of the task %s, not of %s", name, other, task)
 			}
 		}
-		if near, close := nearest(name, known); close {
+		if near, close := Nearest(name, known); close {
 			f.hint = "did you mean " + near + "?"
 		}
 		b.add("eval.metrics", f)

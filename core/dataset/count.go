@@ -9,7 +9,7 @@ import (
 // Bounds of what is counted while a file is opened. Tags are free text: a key
 // with a value of its own in every row must not fill the memory.
 const (
-	maxTagKeys   = 256
+	MaxTagKeys   = 256 // of a file that are kept, the first ones met
 	maxTagValues = 1000
 	// maxLabels is the most classes a classification set may have. More means
 	// that free text landed in the label.
@@ -78,7 +78,7 @@ type tagCount struct {
 func (t *tagCounter) add(key, value []byte) {
 	k, ok := t.keys[string(key)]
 	if !ok {
-		if len(t.keys) >= maxTagKeys {
+		if len(t.keys) >= MaxTagKeys {
 			return
 		}
 		if t.keys == nil {

@@ -159,7 +159,7 @@ func (x *File) Labels() []Count {
 }
 
 // Tags returns the tag keys met with their values, sorted by key. Of more than
-// 256 keys the first 256 met are kept.
+// MaxTagKeys the first ones met are kept.
 func (x *File) Tags() []Tag { return slices.Clone(x.tags) }
 
 // TagKeys returns the keys of Tags.

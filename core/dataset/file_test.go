@@ -47,12 +47,76 @@ func classFile(t testing.TB, path string, n int) string {
 }
 
 func TestProblemsBeyondTheFirstTwentyAreCounted(t *testing.T) {
-	path := write(t, "rows.jsonl", strings.Repeat(`{"text":"a","label":"b"}`+"\n{}\n", 30))
+	var b strings.Builder
+	for i := range 30 {
+		fmt.Fprintf(&b, `{"text":"a","label":"b","tags":{"t%d":1}}`+"\n", i)
+	}
+	path := write(t, "rows.jsonl", b.String())
 	_, err := scan(path, dataset.Classification)
 	d := dataError(t, err, path)
-	assert.Equal(t, "30 of 60 rows are bad; the first 20 of 60 problems", d.Reason)
-	assert.Len(t, d.Problems, 20)
+	assert.Equal(t, "30 of 30 rows are bad; 20 of 30 problems are shown", d.Reason)
+	require.Len(t, d.Problems, 20)
 	assert.Equal(t, 20, d.Problems[19].Line)
+}
+
+// TestEqualProblemsAreFolded: a mistake made in many rows is shown three times
+// and then counted, so that another one is seen beside it.
+func TestEqualProblemsAreFolded(t *testing.T) {
+	var b strings.Builder
+	for i := range 60 {
+		switch {
+		case i == 40:
+			b.WriteString(`{"text":5,"label":"b"}` + "\n")
+		case i%2 == 0:
+			b.WriteString(`{"label":"b"}` + "\n")
+		default:
+			b.WriteString(classRow("a", "b"))
+		}
+	}
+	path := write(t, "rows.jsonl", b.String())
+	_, err := scan(path, dataset.Classification)
+	d := dataError(t, err, path)
+	assert.Equal(t, "30 of 60 rows are bad", d.Reason)
+	var got []string
+	for _, p := range d.Problems {
+		got = append(got, fmt.Sprintf("%d %s %s", p.Line, p.Key, p.Reason))
+	}
+	assert.Equal(t, []string{"1 text is missing", "3 text is missing", "5 text is missing",
+		"41 text a number where a string belongs", "0 text is missing, in 26 more rows, the last on line 59"}, got)
+
+	path = write(t, "rows.jsonl", strings.Repeat("{\n", 4))
+	_, err = scan(path, dataset.Classification)
+	problems := dataError(t, err, path).Problems
+	require.Len(t, problems, 4)
+	assert.Contains(t, problems[3].Reason, ", also on line 4")
+}
+
+func TestRowsOfTheOtherTask(t *testing.T) {
+	const sft = `{"instruction":"a","output":"b"}` + "\n"
+	path := write(t, "rows.jsonl", strings.Repeat(sft, 30))
+	_, err := scan(path, dataset.Classification)
+	d := dataError(t, err, path)
+	assert.Equal(t, "these are rows of task sft, and the task is classification", d.Reason)
+	assert.Equal(t, "set task: sft", d.Hint)
+	assert.Empty(t, d.Problems)
+
+	path = write(t, "rows.jsonl", strings.Repeat(classRow("a", "b"), 3))
+	_, err = scan(path, dataset.SFT)
+	assert.Equal(t, "set task: classification", dataError(t, err, path).Hint)
+
+	path = write(t, "rows.jsonl", classRow("a", "b")+strings.Repeat(sft, 5))
+	_, err = scan(path, dataset.Classification)
+	d = dataError(t, err, path)
+	assert.Contains(t, d.Hint, "mixes two tasks")
+	require.Len(t, d.Problems, 4)
+	assert.Contains(t, d.Problems[0].String(), "rows.jsonl:2: is a row of task sft")
+
+	// A row torn after the fields of the other task is torn and no more.
+	path = write(t, "rows.jsonl", `{"instruction":"a","output":"b"`)
+	_, err = scan(path, dataset.Classification)
+	d = dataError(t, err, path)
+	require.Len(t, d.Problems, 1)
+	assert.Contains(t, d.Problems[0].Reason, "broken JSON")
 }
 
 func TestLongLines(t *testing.T) {

@@ -15,14 +15,6 @@ import (
 
 const opResolve = "resolve data"
 
-// Spec says what data a run asks for. A nil or empty text is not given.
-type Spec struct {
-	Task             string
-	Train, Val, Test *string // data_paths, relative to the current folder
-	DatasetVersion   *string // ID@VERSION
-	SearchDir        string  // output.dir, where versions are looked for
-}
-
 // Resolved is the data of a run, verified and open.
 type Resolved struct {
 	Train     *File // never nil
@@ -51,8 +43,11 @@ func Resolve(ctx context.Context, spec Spec) (*Resolved, error) {
 	if err := checkTask(opResolve, spec.Task); err != nil {
 		return nil, err
 	}
+	spec, err := spec.located()
+	if err != nil {
+		return nil, err
+	}
 	r := &Resolved{}
-	var err error
 	switch {
 	case given(spec.Train):
 		err = r.fromPaths(ctx, spec)
@@ -237,7 +232,7 @@ func idFrom(name string) string {
 
 // fromVersion opens the files of a DatasetVersion.
 func (r *Resolved) fromVersion(ctx context.Context, spec Spec) error {
-	m, err := FindVersion(ctx, spec.SearchDir, *spec.DatasetVersion)
+	m, err := spec.findVersion(ctx)
 	if err != nil {
 		return err
 	}
@@ -295,12 +290,15 @@ func (r *Resolved) warn(format string, args ...any) {
 	r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...))
 }
 
-// warnOverlap warns of splits that are the same bytes as the train split:
-// what is measured on them says nothing about unseen data.
+// warnOverlap warns of splits that are the same bytes: what is measured on the
+// train split says nothing about unseen data.
 func (r *Resolved) warnOverlap() {
 	for _, s := range r.slots(Spec{})[1:] {
 		if f := *s.file; f != nil && f.SHA256() == r.Train.SHA256() {
 			r.warn("the %s file is the train file: %s and %s have the same bytes", s.split, f.Path(), r.Train.Path())
 		}
+	}
+	if r.Val != nil && r.Test != nil && r.Val.SHA256() == r.Test.SHA256() && r.Val.SHA256() != r.Train.SHA256() {
+		r.warn("the test file is the val file: %s and %s have the same bytes", r.Test.Path(), r.Val.Path())
 	}
 }

@@ -76,6 +76,42 @@ func TestExplicitPaths(t *testing.T) {
 	assert.Nil(t, r.Test)
 }
 
+// TestWorkingDir: relative paths lead from the current folder and, where that
+// has nothing there, from the folder that a run was started in.
+func TestWorkingDir(t *testing.T) {
+	started, here := t.TempDir(), t.TempDir()
+	classFile(t, filepath.Join(started, "data", "train.jsonl"), 4)
+	classFile(t, filepath.Join(started, "data", "test.jsonl"), 6)
+	classFile(t, filepath.Join(here, "data", "test.jsonl"), 2)
+	version(t, filepath.Join(started, "runs", "words"), "words", "1", "", "train")
+	t.Chdir(here)
+	train, test, gone, ref := "data/train.jsonl", "data/test.jsonl", "data/gone.jsonl", "words@1"
+	r := resolved(t, dataset.Spec{Train: &train, Test: &test, WorkingDir: started})
+	assert.Equal(t, filepath.Join(started, train), r.Train.Path())
+	assert.Equal(t, 2, r.Test.Len(), "the current folder comes first")
+	r = resolved(t, dataset.Spec{DatasetVersion: &ref, SearchDir: "runs", WorkingDir: started})
+	assert.Equal(t, ref, r.Version)
+
+	_, err := resolve(t, dataset.Spec{Train: &train, Val: &gone, WorkingDir: started})
+	d := dataError(t, err, gone)
+	assert.Equal(t, "no such file", d.Reason)
+	assert.Contains(t, d.Hint, started)
+	_, err = resolve(t, dataset.Spec{Train: &train})
+	dataError(t, err, train)
+}
+
+func TestEqualSplitsAreWarnedOf(t *testing.T) {
+	dir := t.TempDir()
+	a, b, c := classFile(t, filepath.Join(dir, "a.jsonl"), 4), classFile(t, filepath.Join(dir, "b.jsonl"), 4), classFile(t, filepath.Join(dir, "c.jsonl"), 6)
+	r := resolved(t, dataset.Spec{Train: &a, Val: &b, Test: &a})
+	require.Len(t, r.Warnings, 2)
+	assert.Contains(t, r.Warnings[0], "the val file is the train file")
+	assert.Contains(t, r.Warnings[1], "the test file is the train file")
+	r = resolved(t, dataset.Spec{Train: &c, Val: &a, Test: &b})
+	require.Len(t, r.Warnings, 1)
+	assert.Contains(t, r.Warnings[0], "the test file is the val file")
+}
+
 func TestTheManifestBesideExplicitPaths(t *testing.T) {
 	setup := func(t *testing.T) (dir string, train, val string) {
 		dir = t.TempDir()

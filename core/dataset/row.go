@@ -37,12 +37,13 @@ type tagText struct{ key, value []byte }
 // given to parse (or of scratch) and are good until the next call.
 type rowParser struct {
 	task     string
-	seen     [fieldCount]bool
+	seen     [fieldCount]bool // of the other task too
 	text     [fieldCount][]byte
 	tagsSeen bool
 	tags     []tagText
 	scratch  []byte
 	problems []fault.Problem
+	foreign  bool // it is a row of the other task
 }
 
 // parse reads the JSON text of one row, and returns what is wrong with it;
@@ -52,7 +53,7 @@ func (p *rowParser) parse(line []byte) []fault.Problem {
 	p.seen, p.text = [fieldCount]bool{}, [fieldCount][]byte{}
 	p.tagsSeen, p.tags = false, p.tags[:0]
 	p.scratch = p.scratch[:0]
-	p.problems = nil
+	p.problems, p.foreign = nil, false
 
 	if !utf8.Valid(line) {
 		p.report("", "not valid UTF-8", "save the file as UTF-8")
@@ -64,10 +65,38 @@ func (p *rowParser) parse(line []byte) []fault.Problem {
 		p.report("", syntaxReason(err), syntaxHint(line))
 		return p.problems
 	}
+	if p.foreign = p.isForeign(); p.foreign {
+		p.problems = nil
+		p.report("", "is a row of task "+otherTask(p.task), "")
+		return p.problems
+	}
 	for _, f := range required(p.task) {
 		p.require(f)
 	}
 	return p.problems
+}
+
+// isForeign tells whether the row is one of the other task: it has the fields
+// of that and none of those it should have.
+func (p *rowParser) isForeign() bool {
+	for _, f := range required(p.task) {
+		if p.seen[f] {
+			return false
+		}
+	}
+	for _, f := range required(otherTask(p.task)) {
+		if !p.seen[f] {
+			return false
+		}
+	}
+	return true
+}
+
+func otherTask(task string) string {
+	if task == SFT {
+		return Classification
+	}
+	return SFT
 }
 
 func (p *rowParser) members(c *cursor) error {
@@ -95,29 +124,31 @@ func (p *rowParser) members(c *cursor) error {
 }
 
 // field returns the number of a name that means something for the task, or -1.
+// Names of the other task are noted.
 func (p *rowParser) field(name []byte) int {
 	sft := p.task == SFT
 	switch string(name) {
 	case "instruction":
-		return pick(sft, fieldInstruction)
+		return p.pick(sft, fieldInstruction)
 	case "input":
-		return pick(sft, fieldInput)
+		return p.pick(sft, fieldInput)
 	case "output":
-		return pick(sft, fieldOutput)
+		return p.pick(sft, fieldOutput)
 	case "text":
-		return pick(!sft, fieldText)
+		return p.pick(!sft, fieldText)
 	case "label":
-		return pick(!sft, fieldLabel)
+		return p.pick(!sft, fieldLabel)
 	case "id":
 		return fieldID
 	}
 	return -1
 }
 
-func pick(ok bool, f int) int {
-	if ok {
+func (p *rowParser) pick(own bool, f int) int {
+	if own {
 		return f
 	}
+	p.seen[f] = true
 	return -1
 }
 

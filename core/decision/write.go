@@ -2,7 +2,6 @@ package decision
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,9 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/atomicfile"
@@ -67,9 +63,9 @@ func Write(dir string, d *Decision) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("write decision: %w", err)
 	}
-	unlock, err := lock(dir)
+	unlock, err := runs.LockSeal(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("write decision: %w", err)
 	}
 	return errors.Join(place(folder, files), refresh(dir, files), unlock())
 }
@@ -98,22 +94,6 @@ func place(folder string, files []File) error {
 		}
 	}
 	return nil
-}
-
-// lockPatience is how long a decision waits for another writer of the run's
-// hashes, which holds the lock only while it hashes files.
-const lockPatience = time.Minute
-
-// lock takes the lock under which hashes.json of a completed run changes: the
-// one that evaluations take too.
-func lock(dir string) (unlock func() error, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
-	defer cancel()
-	l := flock.New(filepath.Join(dir, ".eval.lock"), flock.SetPermissions(0o644))
-	if ok, err := l.TryLockContext(ctx, 10*time.Millisecond); !ok {
-		return nil, fmt.Errorf("write decision: lock %s: %w", dir, errors.Join(err, runs.ErrLocked))
-	}
-	return l.Unlock, nil
 }
 
 // refresh brings the entries for decision/ in hashes.json of the run up to

@@ -38,7 +38,8 @@ type Trainer interface {
 type Job struct {
 	Config *config.Config
 	Data   *dataset.Resolved
-	// Dir is the run directory, already made. Empty for Plan.
+	// Dir is the run directory, already made. Empty for Plan, unless it is about
+	// a run to be resumed.
 	Dir string
 	// Resume is the checkpoint folder to continue from, or empty.
 	Resume string

@@ -20,7 +20,9 @@ const (
 // among equals the higher loss. classification: lowest confidence in the true
 // label, among equals the higher loss. Remaining ties follow the index, then
 // the place in preds. A classification without a usable confidence is ranked
-// by correctness, as 0 or 1, and its primary_metric_name says so.
+// by correctness, as 0 or 1, and its primary_metric_name says so. Right answers
+// of which nothing could be better - an f1 or a confidence of 1 - are not hard:
+// there may be fewer than n.
 func Hard(task string, preds []runs.Prediction, n int) []runs.HardExample {
 	n = min(n, len(preds))
 	if n <= 0 {
@@ -29,6 +31,9 @@ func Hard(task string, preds []runs.Prediction, n int) []runs.HardExample {
 	worst := make(hardHeap, 0, n)
 	for i := range preds {
 		c := difficulty(task, &preds[i])
+		if c.value >= 1 && Right(task, &preds[i]) {
+			continue
+		}
 		c.place = i
 		if len(worst) < n {
 			heap.Push(&worst, c)
@@ -38,7 +43,7 @@ func Hard(task string, preds []runs.Prediction, n int) []runs.HardExample {
 		}
 	}
 	slices.SortFunc(worst, harder)
-	out := make([]runs.HardExample, n)
+	out := make([]runs.HardExample, len(worst))
 	for i, c := range worst {
 		p := &preds[c.place]
 		index := p.Index
@@ -53,6 +58,8 @@ func Hard(task string, preds []runs.Prediction, n int) []runs.HardExample {
 			InputHash:         p.InputHash,
 			Index:             &index,
 			ID:                p.ID,
+			Loss:              p.Loss,
+			Confidence:        p.Confidence,
 		}
 	}
 	return out

@@ -35,8 +35,8 @@ func lower(word string) string {
 	}
 	// In one go, with room for all of it: a word that is lower-cased in pieces,
 	// as Caser.String does with long ones, has the end of a piece taken for its
-	// own. Nothing grows more than a byte that is no text, which becomes U+FFFD.
-	dst := make([]byte, 3*len(word))
+	// own. No letter grows by more than half.
+	dst := make([]byte, 2*len(word))
 	n, _, err := cases.Lower(language.Und).Transform(dst, []byte(word), true)
 	if err != nil { // the buffer is never short
 		return strings.ToLower(word)

@@ -3,6 +3,7 @@ package native
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/verifily/verifily-tui/core/dataset"
 	"github.com/verifily/verifily-tui/core/engine/native/bpe"
@@ -60,7 +61,7 @@ func (e *examples) unknownLabel(row dataset.Row) error {
 	}
 	return &fault.DataError{Detail: fault.Detail{Op: "read labels", Path: e.file.Path(), Line: row.Line,
 		Reason: fmt.Sprintf("label %q does not occur in the training data", row.Label),
-		Hint:   fmt.Sprintf("known labels: %v", known)}}
+		Hint:   "known labels: " + strings.Join(known, ", ")}}
 }
 
 // checkLabels finds a label of the file that training does not know, before

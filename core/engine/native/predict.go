@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -99,9 +100,17 @@ type predictor struct {
 }
 
 func openPredictor(job engine.PredictJob) (*predictor, error) {
-	b, err := openBase(job.RunDir, job.Config.Seed)
+	if err := checkDevice(job.Config); err != nil {
+		return nil, err
+	}
+	b, err := openBase(job.RunDir, "", job.Config.Seed)
 	if err != nil {
-		return nil, &fault.EvalError{Detail: fault.Detail{Op: "load trained model", Path: job.RunDir, Err: err}}
+		d := fault.Detail{Op: "load trained model", Path: job.RunDir, Err: err}
+		var typed fault.TrainError
+		if errors.As(err, &typed) {
+			d.Hint = typed.Fault().Hint
+		}
+		return nil, &fault.EvalError{Detail: d}
 	}
 	b.keepScore()
 	p := &predictor{cfg: job.Config}

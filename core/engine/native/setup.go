@@ -24,6 +24,7 @@ type setup struct {
 	lora  *loraSpec // nil: everything is trained
 	train *examples
 	val   *examples // nil when there is none
+	base  string    // the name of the base for adapter_config.json
 }
 
 // newSetup builds the model and reads or learns its tokenizer. On resume the
@@ -33,34 +34,43 @@ func newSetup(ctx context.Context, job engine.Job) (*setup, error) {
 	if err := s.checkConfig(); err != nil {
 		return nil, err
 	}
-	b, err := openBase(s.cfg.BaseModel, s.cfg.Seed)
+	b, err := openBase(s.cfg.BaseModel, job.Dir, s.cfg.Seed)
 	if err != nil {
 		return nil, err
 	}
 	if s.cfg.LoRA.Enabled {
 		b.quantize(s.cfg.LoRA.Quantization)
 	}
+	s.base = b.name
 	if err := s.build(ctx, b); err != nil {
 		return nil, firstError(err, b.src.close())
 	}
 	return s, nil
 }
 
+// checkConfig refuses settings that this engine cannot follow.
 func (s *setup) checkConfig() error {
-	bad := func(reason, hint string) error {
-		return &fault.ConfigError{Detail: fault.Detail{Op: "choose engine", Reason: reason, Hint: hint}}
-	}
 	c := s.cfg
 	switch {
-	case c.Compute.Device != "auto" && c.Compute.Device != "cpu":
-		return bad(fmt.Sprintf("compute.device is %q, and this engine computes on the CPU", c.Compute.Device),
-			"set compute.device to auto or cpu")
 	case c.Compute.Distributed:
-		return bad("compute.distributed is set, and this engine trains in one process", "set compute.distributed to false")
+		return badSetting("compute.distributed is set, and this engine trains in one process", "set compute.distributed to false")
 	case c.Output.PushToHub:
-		return bad("output.push_to_hub is set, and this engine uploads nothing", "set output.push_to_hub to false")
+		return badSetting("output.push_to_hub is set, and this engine uploads nothing", "set output.push_to_hub to false")
 	}
-	return nil
+	return checkDevice(c)
+}
+
+// checkDevice refuses every device but the CPU, in training and in evaluation.
+func checkDevice(c *config.Config) error {
+	if c.Compute.Device == "auto" || c.Compute.Device == "cpu" {
+		return nil
+	}
+	return badSetting(fmt.Sprintf("compute.device is %q, and this engine computes on the CPU", c.Compute.Device),
+		"set compute.device to auto or cpu")
+}
+
+func badSetting(reason, hint string) error {
+	return &fault.ConfigError{Detail: fault.Detail{Op: "choose engine", Reason: reason, Hint: hint}}
 }
 
 func (s *setup) build(ctx context.Context, b *base) error {
@@ -242,7 +252,7 @@ func (s *setup) saveWeights(dir string) error {
 		return fmt.Errorf("make folder for weights: %w", err)
 	}
 	if s.lora != nil {
-		return s.model.saveAdapter(dir, s.lora, s.cfg.BaseModel)
+		return s.model.saveAdapter(dir, s.lora, s.base)
 	}
 	if err := s.model.saveModel(dir); err != nil {
 		return err

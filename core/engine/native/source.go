@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/engine/native/safetensors"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/tensor"
@@ -58,12 +56,13 @@ type fileSource struct {
 
 func openModelFile(dir string, seed int64) (*fileSource, error) {
 	path := filepath.Join(dir, modelWeightsName)
-	if _, err := os.Stat(path); err != nil {
-		hint := ""
-		if _, err := os.Stat(path + ".index.json"); err == nil {
-			hint = "the weights are split into shards; save the model as one model.safetensors"
+	if !exists(path) {
+		d := fault.Detail{Op: "load model", Path: dir, Reason: "the folder has no " + modelWeightsName,
+			Hint: "save the model with its weights as " + modelWeightsName}
+		if exists(path + ".index.json") {
+			d.Reason, d.Hint = "the weights are split into shards", "save the model as one "+modelWeightsName
 		}
-		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "load model", Path: path, Err: err, Hint: hint}}
+		return nil, &fault.ConfigError{Detail: d}
 	}
 	f, err := safetensors.Open(path)
 	if err != nil {
@@ -162,125 +161,4 @@ func firstError(errs ...error) error {
 		}
 	}
 	return nil
-}
-
-// base is a model to start from.
-type base struct {
-	arch         Arch
-	tokenizerDir string // empty for a built-in model, whose tokenizer is learned
-	src          source
-}
-
-// maxBases bounds how many runs may stand on each other's shoulders.
-const maxBases = 16
-
-// openBase finds the model that base_model names: a built-in, a folder in
-// Hugging Face layout, or a run directory.
-func openBase(name string, seed int64) (*base, error) { return openBaseDepth(name, seed, 0) }
-
-func openBaseDepth(name string, seed int64, depth int) (*base, error) {
-	if depth > maxBases {
-		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "load model", Path: name,
-			Reason: fmt.Sprintf("more than %d runs build on each other", maxBases),
-			Hint:   "does a run name itself as its base?"}}
-	}
-	if IsBuiltin(name) {
-		arch, err := builtinArch(name)
-		return &base{arch: arch, src: seedSource{seed}}, err
-	}
-	info, err := os.Stat(name)
-	if err != nil || !info.IsDir() {
-		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "load model", Path: name, Err: err,
-			Reason: "base_model is neither a folder here nor a built-in model",
-			Hint:   "models are not downloaded; name a local folder, an earlier run, or builtin:nano"}}
-	}
-	for _, dir := range []string{name, filepath.Join(name, "model")} {
-		if exists(filepath.Join(dir, configName)) && !exists(filepath.Join(dir, adapterConfigName)) {
-			return openFolder(dir, seed)
-		}
-	}
-	if exists(filepath.Join(name, "adapter", adapterConfigName)) {
-		return openAdapterRun(name, seed, depth)
-	}
-	return nil, &fault.ConfigError{Detail: fault.Detail{Op: "load model", Path: name,
-		Reason: "the folder holds no config.json, model/ or adapter/",
-		Hint:   "base_model names a folder in Hugging Face layout or a completed run"}}
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-func openFolder(dir string, seed int64) (*base, error) {
-	arch, err := loadArch(dir)
-	if err != nil {
-		return nil, err
-	}
-	src, err := openModelFile(dir, seed)
-	if err != nil {
-		return nil, err
-	}
-	return &base{arch: arch, tokenizerDir: dir, src: src}, nil
-}
-
-// openAdapterRun rebuilds the model of a LoRA run: its base, as the run's own
-// config names it, with the adapter merged.
-func openAdapterRun(run string, seed int64, depth int) (*base, error) {
-	dir := filepath.Join(run, "adapter")
-	ac, err := loadAdapterConfig(dir)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := config.Load(filepath.Join(run, "config.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	b, err := openBaseDepth(cfg.BaseModel, cfg.Seed, depth+1)
-	if err != nil {
-		return nil, err
-	}
-	arch, err := loadArch(dir)
-	if err != nil {
-		return nil, firstError(err, b.src.close())
-	}
-	path := filepath.Join(dir, adapterWeightsName)
-	file, err := safetensors.Open(path)
-	if err != nil {
-		b.src.close()
-		return nil, modelError(path, err)
-	}
-	kern, err := tensor.New()
-	if err != nil {
-		return nil, err
-	}
-	if cfg.LoRA.Enabled {
-		b.quantize(cfg.LoRA.Quantization)
-	}
-	b.arch = arch
-	b.tokenizerDir = filepath.Join(run, "tokenizer")
-	b.src = &mergedSource{base: b.src, kern: kern, scale: float32(ac.Alpha / float64(ac.R)),
-		adapter: &fileSource{file: file, path: path, seed: seed}}
-	return b, nil
-}
-
-// quantize keeps the base in fewer bits, as lora.quantization says.
-func (b *base) quantize(bits string) {
-	if bits != "none" {
-		b.src = &quantSource{b.src, bits}
-	}
-}
-
-// keepScore makes the base's classification head part of the model.
-func (b *base) keepScore() {
-	src := b.src
-	if q, ok := src.(*quantSource); ok {
-		src = q.source
-	}
-	switch s := src.(type) {
-	case *fileSource:
-		s.keepScore = true
-	case *mergedSource:
-		s.adapter.keepScore = true
-	}
 }

@@ -85,8 +85,8 @@ func BenchmarkTorch(b *testing.B) {
 	}{
 		{"lora 256x6", micro, true, 8, 6, 5},
 		{"full 256x6", micro, false, 8, 6, 5},
-		{"lora 135M", shape135M, true, 4, 5, 1},
-		{"full 135M", shape135M, false, 4, 5, 1},
+		{"lora 135M", shape135M, true, 4, 5, 3},
+		{"full 135M", shape135M, false, 4, 5, 3},
 		{"generate 256x6", micro, false, 16, 3, 5},
 	} {
 		b.Run(strings.ReplaceAll(c.name, " ", "-"), func(b *testing.B) {

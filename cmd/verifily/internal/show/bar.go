@@ -37,7 +37,7 @@ func stepBar(ev engine.StepEvent, tokensPerSecond, left float64, width int) stri
 	if left >= 0 {
 		facts = append(facts, duration(left)+" left")
 	}
-	facts = append(facts, rate(tokensPerSecond), "lr "+learningRate(ev.LearningRate))
+	facts = append(facts, fmt.Sprintf("epoch %.2f", ev.Epoch), rate(tokensPerSecond), "lr "+learningRate(ev.LearningRate))
 	return bar(fmt.Sprintf("step %*d/%s", len(total), ev.Step, total), ev.Step, ev.TotalSteps, facts, width)
 }
 
@@ -58,13 +58,20 @@ const (
 	mostGauge  = 32
 )
 
+// firstFacts is how many facts are more important than the gauge.
+const firstFacts = 2
+
 // bar joins the title, a gauge and as many of the facts as fit, the first ones
 // being the most important.
 func bar(title string, done, total int, facts []string, width int) string {
 	used := text.Width(title)
 	n := 0
-	for n < len(facts) && used+gap+text.Width(facts[n]) <= width {
-		used += gap + text.Width(facts[n])
+	for n < len(facts) {
+		more := gap + text.Width(facts[n])
+		if n >= firstFacts && used+more+gap+leastGauge > width || used+more > width {
+			break
+		}
+		used += more
 		n++
 	}
 	parts := []string{title}

@@ -43,11 +43,12 @@ func TestPace(t *testing.T) {
 }
 
 func TestStepBar(t *testing.T) {
-	ev := engine.StepEvent{Step: 45, TotalSteps: 1000, Loss: 2.13456, LearningRate: 2e-4}
+	ev := engine.StepEvent{Step: 45, TotalSteps: 1000, Epoch: 0.135, Loss: 2.13456, LearningRate: 2e-4}
 	for width, want := range map[int]string{
-		120: "step   45/1000  [=>                            ]  loss 2.1346  1m12s left  1,234 tok/s  lr 2.00e-04",
-		80:  "step   45/1000  [>          ]  loss 2.1346  1m12s left  1,234 tok/s  lr 2.00e-04",
-		73:  "step   45/1000  loss 2.1346  1m12s left  1,234 tok/s  lr 2.00e-04",
+		120: "step   45/1000  [=>                            ]  loss 2.1346  1m12s left  epoch 0.14  1,234 tok/s  lr 2.00e-04",
+		80:  "step   45/1000  [>           ]  loss 2.1346  1m12s left  epoch 0.14  1,234 tok/s",
+		73:  "step   45/1000  [>    ]  loss 2.1346  1m12s left  epoch 0.14  1,234 tok/s",
+		39:  "step   45/1000  loss 2.1346  1m12s left",
 		50:  "step   45/1000  [>      ]  loss 2.1346  1m12s left",
 		30:  "step   45/1000  loss 2.1346",
 		20:  "step   45/1000",

@@ -3,19 +3,26 @@ package show
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/console"
 	"github.com/verifily/verifily-tui/core/engine"
+	"github.com/verifily/verifily-tui/core/metrics"
+	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/canonical"
 )
 
 // JSONHelp documents what the printer of JSON writes.
-const JSONHelp = `With --json, standard output has one JSON object a line and nothing else.
-"event" says what it is:
+const JSONHelp = `With --json, standard output is for programs and holds nothing else. train and
+eval print one JSON object a line; the other commands print one JSON document.
+
+LINES of train and eval. "event" says what a line is:
 
   started     run_id, run_dir, task, base_model, dataset_version, device, seed,
               resumed
@@ -35,18 +42,54 @@ const JSONHelp = `With --json, standard output has one JSON object a line and no
               total_steps, total_epochs, final_train_loss, best_eval_loss,
               best_eval_step, tokens, train_seconds; after an evaluation
               eval_dir, test_data, num_examples, metrics {name: number},
-              per_class {metric: {label: number}}, slices {key: {value:
-              {n, metric...}}}, missing {metric: examples}, eval_seconds
+              intervals {name: {low, high, n, method}}, per_class {metric:
+              {label: number}}, per_class_intervals, slices {key: {value:
+              {n, metric...}}}, slice_intervals, hard_lift [{key, value,
+              hard, n, lift, low, high}] (how much more frequent a slice is
+              among the hard examples), missing {metric: examples},
+              eval_seconds
   error       type (ConfigError, DataError, TrainingError, EvalError,
-              Interrupted, Error), message, path, line, hint, problems [{path,
-              line, key, reason, hint}], exit_code; of an interrupted run also
-              run_dir and resume, the command that takes it up again
+              ReproduceError, Interrupted, Error), message, path, line, hint,
+              problems [{path, line, key, reason, hint}], exit_code; of an
+              interrupted run also run_dir and resume, the command that takes
+              it up again
 
 The last line is finished, plan or error. A number that is NaN or infinite is
-null, and "non_finite" has its dotted name with "nan", "inf" or "-inf". Texts are
-empty and lines 0 when they are not known. Losses are the mean negative natural
-logarithm of the likelihood of a token; times are in seconds. New fields and
-events may be added.
+null, and "non_finite" has its dotted name with "nan", "inf" or "-inf". Texts
+are empty and lines 0 when they are not known. Losses are the mean negative
+natural logarithm of the likelihood of a token; times are in seconds; intervals
+are at 95%.
+
+DOCUMENTS of the other commands. What is not known is null:
+
+  compare         metric, task, alpha, resamples, seed, min_slice, runs,
+                  pairing, overall, slices, examples, config_differences,
+                  data_differences, environment_differences, notes. Lists of
+                  values follow the runs, lists of deltas those after the first
+  contamination   as contamination.json: status, exact_overlaps,
+                  near_duplicates, threshold, ngram, lsh, counts, train, eval,
+                  pairs; and pii {row_count, pii_scan, pii_total_hits,
+                  pii_clean, pii_rows} of the training data, output (the file)
+  ingest          out_dir, schema, input_format, row_count_in, row_count_out,
+                  dropped_rows_count, top_drop_reasons [{reason, rows}],
+                  exact_duplicates, pii_total_hits, dataset_hash, chain_hash
+  contract-check  run, valid, checks [{file, status, detail}], has_eval,
+                  content (checks of the same form, which do not decide)
+  decide          as decision.json: recommendation, exit_code, confidence,
+                  reasons, risk_flags, blocker_precedence, metrics,
+                  baseline_metrics, deltas, of an invalid contract also
+                  missing_files; and gates [{name, status, value, threshold,
+                  rule, interval, n, p, evidence, detail, needed}], output (the
+                  folder, empty with --dry-run)
+  retrain         job_type, run_dir, decision, exit_code, eval_summary, usage,
+                  artifacts, elapsed_ms
+  reproduce       verdict, exit_code, verified {run, verdict, checks [{name,
+                  status, recorded, computed, differs}], notes}, repeated (null
+                  with --verify-only) {original, new, verdict, tolerance,
+                  weights, metrics [{name, original, new, within}]}
+
+An error of these commands is the error line above. New fields and events may be
+added.
 `
 
 // JSON returns the printer for programs, see JSONHelp. The text of an error
@@ -125,13 +168,24 @@ func (o *objects) Finished(r Result) {
 	if e := r.Eval; e != nil {
 		members = append(members, member{"eval_dir", e.Dir}, member{"test_data", e.Results.TestDataPath},
 			member{"num_examples", e.Results.NumExamples}, member{"metrics", e.overall()})
+		members = append(members, member{"intervals", e.Results.Intervals})
 		if e.Results.PerClass != nil {
-			members = append(members, member{"per_class", e.Results.PerClass})
+			members = append(members, member{"per_class", e.Results.PerClass}, member{"per_class_intervals", e.Results.PerClassIntervals})
 		}
-		members = append(members, member{"slices", e.Results.Slices}, member{"missing", e.Missing},
+		members = append(members, member{"slices", e.Results.Slices}, member{"slice_intervals", e.Results.SliceIntervals},
+			member{"hard_lift", liftMembers(e.Lift)}, member{"missing", e.Missing},
 			member{"eval_seconds", e.Results.DurationSeconds})
 	}
 	o.print("finished", members...)
+}
+
+func liftMembers(list []metrics.TagLift) [][]member {
+	out := make([][]member, 0, len(list))
+	for _, l := range list {
+		out = append(out, []member{{"key", l.Key}, {"value", l.Value}, {"hard", l.Hard}, {"n", l.N}, {"lift", l.Lift},
+			{"low", l.Interval.Low}, {"high", l.Interval.High}})
+	}
+	return out
 }
 
 func (o *objects) Failed(f Failure) {
@@ -147,6 +201,23 @@ func (o *objects) Failed(f Failure) {
 	}
 	o.print("error", members...)
 	f.report(o.con)
+}
+
+// document writes one JSON document, indented.
+func (o *objects) document(v any) error {
+	data, err := canonical.Indent(v)
+	if err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	o.printDocument(strings.Split(strings.TrimSuffix(string(data), "\n"), "\n"))
+	return nil
+}
+
+func (o *objects) printDocument(lines []string) {
+	for i, line := range lines {
+		lines[i] = string(ascii([]byte(line)))
+	}
+	o.con.Print(lines...)
 }
 
 // encoder writes the kinds of values that members have. Maps come out sorted.
@@ -203,6 +274,16 @@ func (e *encoder) value(v any) {
 	case map[string]map[string]float64:
 		encodeMap(e, v)
 	case map[string]map[string]map[string]float64:
+		encodeMap(e, v)
+	case runs.Interval:
+		e.out.WriteByte('{')
+		e.members([]member{{"low", v.Low}, {"high", v.High}, {"n", v.N}, {"method", v.Method}})
+		e.out.WriteByte('}')
+	case map[string]runs.Interval:
+		encodeMap(e, v)
+	case map[string]map[string]runs.Interval:
+		encodeMap(e, v)
+	case map[string]map[string]map[string]runs.Interval:
 		encodeMap(e, v)
 	case [][]member:
 		e.out.WriteByte('[')

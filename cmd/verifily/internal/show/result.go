@@ -32,8 +32,9 @@ func resultBlocks(r Result, width int) [][]string {
 		if len(e.Hard) > 0 {
 			blocks = append(blocks, e.hard(width))
 		}
+		blocks = append(blocks, e.lift(width)...)
 	}
-	return append(blocks, where(r))
+	return append(blocks, where(r, width))
 }
 
 func trained(s *runs.Summary, width int) []string {
@@ -87,24 +88,64 @@ func primaryMetric(task string, overall map[string]float64) string {
 	return ""
 }
 
-// metrics is the table of the overall metrics, each with its n.
+// metrics is the table of the overall metrics, each with its interval and n.
 func (e *Evaluation) metrics(names []string, overall map[string]float64, width int) []string {
-	n := e.Results.NumExamples
-	columns := []column{{head: "metric", least: 8}, {head: "value", right: true}, {head: "n", right: true}, {}}
+	columns := []column{{head: "metric", least: 8}, {head: "value", right: true}, {head: intervalHead, optional: true},
+		{head: "n", right: true}, {}}
 	var rows [][]string
-	noted := false
+	known, noted := false, false
 	for _, name := range names {
-		row := []string{name, score(overall[name]), count(n - e.Missing[name]), ""}
+		value, interval := withInterval(overall[name], e.Results.Intervals, name)
+		row := []string{name, value, interval, e.examples(name), ""}
+		known = known || interval != ""
 		if e.Missing[name] > 0 {
-			row[3] = count(e.Missing[name]) + " without a value"
+			row[4] = count(e.Missing[name]) + " without a value"
 			noted = true
 		}
 		rows = append(rows, row)
 	}
 	if !noted {
-		columns = columns[:3]
+		columns, rows = without(4, columns, rows)
 	}
-	return append([]string{"metrics"}, table(width, columns, rows)...)
+	if !known {
+		columns, rows = without(2, columns, rows)
+	}
+	heading := "metrics"
+	if e.Results.TestDataPath != "" {
+		heading += " on " + text.Escape(e.Results.TestDataPath)
+	}
+	return append([]string{heading}, table(width, columns, rows)...)
+}
+
+const intervalHead = "95% interval"
+
+// withInterval writes a metric as its interval allows, and the interval where
+// it is known.
+func withInterval(v float64, intervals map[string]runs.Interval, name string) (value, interval string) {
+	if i, ok := intervals[name]; ok {
+		return estimate(v, i.Low, i.High, false)
+	}
+	return score(v), ""
+}
+
+// without leaves a column out.
+func without(i int, columns []column, rows [][]string) ([]column, [][]string) {
+	for r := range rows {
+		rows[r] = slices.Delete(rows[r], i, i+1)
+	}
+	return slices.Delete(columns, i, i+1), rows
+}
+
+// examples is how many examples a metric is taken over. The gold set is a file
+// of its own, whose size only the interval tells.
+func (e *Evaluation) examples(name string) string {
+	switch i, ok := e.Results.Intervals[name]; {
+	case ok && i.N > 0:
+		return count(i.N)
+	case name == metrics.NameGoldSetAccuracy:
+		return "-"
+	}
+	return count(e.Results.NumExamples - e.Missing[name])
 }
 
 // perClass is the table of the metrics that have a value a label, nothing when
@@ -118,6 +159,9 @@ func (e *Evaluation) perClass(width int) [][]string {
 	labels := map[string]bool{}
 	for _, name := range names {
 		columns = append(columns, column{head: strings.TrimSuffix(name, "_per_class"), right: true})
+		if len(e.Results.PerClassIntervals) > 0 {
+			columns = append(columns, column{head: intervalHead, optional: true})
+		}
 		for label := range e.Results.PerClass[name] {
 			labels[label] = true
 		}
@@ -126,7 +170,14 @@ func (e *Evaluation) perClass(width int) [][]string {
 	for _, label := range slices.Sorted(maps.Keys(labels)) {
 		row := []string{label}
 		for _, name := range names {
-			row = append(row, valueOf(e.Results.PerClass[name], label))
+			value, interval := "-", ""
+			if v, ok := e.Results.PerClass[name][label]; ok {
+				value, interval = withInterval(v, e.Results.PerClassIntervals[name], label)
+			}
+			row = append(row, value)
+			if len(e.Results.PerClassIntervals) > 0 {
+				row = append(row, interval)
+			}
 		}
 		rows = append(rows, row)
 	}
@@ -151,18 +202,33 @@ func (e *Evaluation) more(rows *[][]string, what string) []string {
 	return []string{fmt.Sprintf("  ... and %s more %s in %s", count(n), what, text.Escape(e.Dir+"/eval_results.json"))}
 }
 
-// slices is a table a tag key, the worst slices first.
+// slices is a table a tag key, in the order in which they were asked for, the
+// worst slices first.
 func (e *Evaluation) slices(primary string, names []string, width int) [][]string {
 	var blocks [][]string
-	for _, key := range slices.Sorted(maps.Keys(e.Results.Slices)) {
+	for _, key := range e.sliceKeys() {
 		rows := metrics.Rows(map[string]map[string]runs.SliceMetrics{key: e.Results.Slices[key]}, primary, e.MinSlice)
 		blocks = append(blocks, e.slice(key, rows, primary, names, width))
 	}
 	return blocks
 }
 
+func (e *Evaluation) sliceKeys() []string {
+	var keys []string
+	for _, key := range append(slices.Clone(e.SliceBy), slices.Sorted(maps.Keys(e.Results.Slices))...) {
+		if _, ok := e.Results.Slices[key]; ok && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 func (e *Evaluation) slice(key string, rows []metrics.SliceRow, primary string, names []string, width int) []string {
 	columns := []column{{head: "value", least: 8}, {head: "n", right: true}, {head: primary, right: true}}
+	intervals := e.Results.SliceIntervals[key]
+	if intervals != nil {
+		columns = append(columns, column{head: intervalHead, optional: true})
+	}
 	var others []string
 	for _, name := range names {
 		if name != primary && slices.ContainsFunc(rows, func(r metrics.SliceRow) bool { _, ok := r.Metrics[name]; return ok }) {
@@ -176,7 +242,14 @@ func (e *Evaluation) slice(key string, rows []metrics.SliceRow, primary string, 
 	}
 	var cells [][]string
 	for _, r := range rows {
-		row := []string{r.Value, count(r.N), valueOf(r.Metrics, primary)}
+		value, interval := "-", ""
+		if v, ok := r.Metrics[primary]; ok {
+			value, interval = withInterval(v, intervals[r.Value], primary)
+		}
+		row := []string{r.Value, count(r.N), value}
+		if intervals != nil {
+			row = append(row, interval)
+		}
 		for _, name := range others {
 			row = append(row, valueOf(r.Metrics, name))
 		}
@@ -220,6 +293,31 @@ func (e *Evaluation) hard(width int) []string {
 	return lines
 }
 
+// lift is the table of the slices that have more hard examples than chance would
+// give them, nothing when there are none.
+func (e *Evaluation) lift(width int) [][]string {
+	columns := []column{{head: "slice", least: 8}, {head: "hard", right: true}, {head: "n", right: true}, {head: "lift", right: true}, {head: intervalHead}}
+	var rows [][]string
+	for _, l := range e.Lift {
+		if l.Interval.Low > 1 && len(rows) < mostHard {
+			value, interval := estimate(l.Lift, l.Interval.Low, l.Interval.High, false)
+			rows = append(rows, []string{sliceName(l.Key, l.Value), count(l.Hard), count(l.N), value, interval})
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return [][]string{append([]string{"where hard examples are more frequent than chance"}, table(width, columns, rows)...)}
+}
+
+// sliceName is how a slice is called; some writers leave the key out.
+func sliceName(key, value string) string {
+	if key == "" {
+		return value
+	}
+	return key + "=" + value
+}
+
 // inputAndTags puts the tags behind the input; they get at most two fifths of
 // the line when the input needs the rest.
 func inputAndTags(h *runs.HardExample, width int) string {
@@ -246,13 +344,13 @@ func quoteEmpty(s string) string {
 }
 
 // where says where everything lies and what can be done next.
-func where(r Result) []string {
-	rows := [][]string{{"run", r.Run.Dir}}
+func where(r Result, width int) []string {
+	list := []place{{name: "run", value: r.Run.Dir}}
 	if r.Run.Meta.ArtifactPath != "" && r.Summary != nil {
-		rows = append(rows, []string{"weights", r.Run.Dir + "/" + r.Run.Meta.ArtifactPath})
+		list = append(list, place{name: "weights", value: r.Run.Dir + "/" + r.Run.Meta.ArtifactPath})
 	}
 	if r.Eval != nil {
-		rows = append(rows, []string{"evaluation", r.Eval.Dir})
+		list = append(list, place{name: "evaluation", value: r.Eval.Dir})
 	}
 	next := "verifily eval --run " + Quote(r.Run.Dir)
 	if r.Eval != nil && len(r.Eval.Results.Slices) == 0 {
@@ -260,12 +358,7 @@ func where(r Result) []string {
 	} else {
 		next += " --test-data FILE.jsonl"
 	}
-	rows = append(rows, []string{"next", next})
-	lines := []string{"where it is"}
-	for _, row := range rows { // never cut: these are to be copied
-		lines = append(lines, fmt.Sprintf("  %-10s  %s", row[0], text.Escape(row[1])))
-	}
-	return lines
+	return places(append(list, place{name: "next", value: next, command: true}), width)
 }
 
 // Quote makes s one word of a shell command.

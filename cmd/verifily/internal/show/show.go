@@ -1,5 +1,5 @@
-// Package show tells the user what training and evaluation do: as lines and
-// tables for people, or as one JSON object a line for programs.
+// Package show tells the user what a command does and what came of it: as lines
+// and tables for people, or as JSON for programs.
 //
 // Everything for the standard output goes through a Printer, so that the two
 // ways cannot drift apart. Text that comes from data, models, files or errors
@@ -10,7 +10,9 @@ import (
 	"maps"
 	"math"
 
+	"github.com/verifily/verifily-tui/core/dataset/artifact"
 	"github.com/verifily/verifily-tui/core/engine"
+	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs"
 )
 
@@ -24,6 +26,15 @@ type Printer interface {
 	Planned(engine.Plan)
 	// Finished tells the result of training or evaluation.
 	Finished(Result)
+	// Compared and the others tell the outcome of the command that they are
+	// named after. The error is one of putting it into form.
+	Compared(Comparison) error
+	Scanned(Contamination) error
+	Ingested(*artifact.Summary) error
+	Checked(Contract) error
+	Decided(Verdict) error
+	Retrained(Retrain) error
+	Reproduced(Reproduction) error
 	// Failed tells why the command ends without a result.
 	Failed(Failure)
 }
@@ -47,8 +58,10 @@ type Evaluation struct {
 	Dir      string // of its files, as the user would type it
 	Results  runs.EvalResults
 	Hard     []runs.HardExample
-	MinSlice int            // slices with fewer examples say little
-	Missing  map[string]int // by metric, examples without a usable value; may be nil
+	Lift     []metrics.TagLift // slices of the hard examples, the most frequent first
+	SliceBy  []string          // tag keys in the order asked for
+	MinSlice int               // slices with fewer examples say little
+	Missing  map[string]int    // by metric, examples without a usable value; may be nil
 }
 
 // overall is every overall metric. Reading results from a file leaves out what

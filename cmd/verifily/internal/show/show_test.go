@@ -21,6 +21,8 @@ import (
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/engine"
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/metrics"
+	"github.com/verifily/verifily-tui/core/stats"
 	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 )
@@ -68,8 +70,14 @@ func sftResult() show.Result {
 			Overall:     map[string]float64{"f1": 0.61, "exact_match": 0.25, "eval_loss": 0.52, "perplexity": 1.682},
 			Slices: map[string]map[string]map[string]float64{
 				"source": {"human": slice(600, 0.7, 0.4), "web": slice(400, 0.5, 0.6), "_untagged": slice(88, 0.6, 0.5), "forum": slice(12, 0.1, 0.9)},
+				"length": {"short": slice(1100, 0.61, 0.52)},
 			},
-		}, Missing: map[string]int{"eval_loss": 3}},
+			TestDataPath: "data/test.jsonl",
+			Intervals: map[string]runs.Interval{"f1": {Low: 0.5871, High: 0.6329, N: 1100, Method: "bootstrap"},
+				"exact_match": {Low: 0.2253, High: 0.2764, N: 1100, Method: "wilson"}, "eval_loss": {Low: 0.5, High: 0.54, N: 1097, Method: "bootstrap"}},
+			SliceIntervals: map[string]map[string]map[string]runs.Interval{"source": {"human": {"f1": {Low: 0.664, High: 0.736, N: 600}},
+				"web": {"f1": {Low: 0.45, High: 0.55, N: 400}}}},
+		}, SliceBy: []string{"source", "length"}, Missing: map[string]int{"eval_loss": 3}},
 	}
 	for i := range 12 {
 		r.Eval.Hard = append(r.Eval.Hard, runs.HardExample{Rank: i + 1, PrimaryMetricName: "f1", PrimaryMetric: float64(i) / 20,
@@ -77,6 +85,9 @@ func sftResult() show.Result {
 			Tags: map[string]string{"source": "web", "length": fmt.Sprint(i)}})
 	}
 	r.Eval.Hard[2].Prediction = ""
+	r.Eval.Lift = []metrics.TagLift{
+		{Key: "source", Value: "web", Hard: 12, N: 400, Lift: 2.75, Interval: stats.Interval{Low: 1.6, High: 4.1, N: 1100}},
+		{Key: "source", Value: "human", Hard: 0, N: 600, Interval: stats.Interval{Low: 0, High: 0.5, N: 1100}}}
 	return r
 }
 
@@ -84,8 +95,10 @@ func classificationResult() show.Result {
 	r := sftResult()
 	r.Run.Meta.Task = "classification"
 	r.Summary = nil
-	r.Eval.Missing = nil
+	r.Eval.Missing, r.Eval.Lift = nil, nil
 	r.Eval.Results = runs.EvalResults{NumExamples: 40, Overall: map[string]float64{"accuracy": 0.9, "macro_f1": 0.85},
+		Intervals:         map[string]runs.Interval{"accuracy": {Low: 0.7695, High: 0.9604, N: 40, Method: "wilson"}},
+		PerClassIntervals: map[string]map[string]runs.Interval{"recall_per_class": {"01": {Low: 0.4, High: 0.9, N: 8, Method: "wilson"}}},
 		PerClass: map[string]map[string]float64{
 			"precision_per_class": {"10": 0.8, "01": 1},
 			"recall_per_class":    {"10": 1, "01": 0.75},
@@ -105,6 +118,10 @@ func hostileResult() show.Result {
 	r.Eval.Results.Overall = map[string]float64{"f1": 0.5, evil: 1, "loss": math.Inf(1)}
 	r.Eval.Results.NonFinite = runs.NonFinite{"perplexity": "nan", evil + "2": evil}
 	r.Eval.Results.PerClass = map[string]map[string]float64{evil: {long: 0.5}}
+	r.Eval.Results.TestDataPath = evil
+	r.Eval.Results.Intervals = map[string]runs.Interval{"f1": {Low: math.Inf(-1), High: math.Inf(1), Method: evil}}
+	r.Eval.SliceBy = []string{evil, "", long, long}
+	r.Eval.Lift = []metrics.TagLift{{Key: long, Value: evil, Lift: math.Inf(1), Interval: stats.Interval{Low: 2, High: math.Inf(1)}}}
 	slices := map[string]map[string]float64{}
 	for i := range 15 {
 		slices[fmt.Sprint(i, long)] = map[string]float64{"n": 50, "f1": 0.5, evil: 1}
@@ -235,7 +252,7 @@ func TestNothingReachesTheTerminalRaw(t *testing.T) {
 // Everything but paths and commands, which are to be copied, fits the width.
 func TestTablesFit(t *testing.T) {
 	for _, r := range []show.Result{sftResult(), classificationResult(), hostileResult()} {
-		r.Run.Dir, r.Eval.Dir, r.Run.Meta.ArtifactPath = "r", "r", "a"
+		r.Run.Dir, r.Eval.Dir, r.Run.Meta.ArtifactPath, r.Eval.Results.TestDataPath = "r", "r", "a", "t"
 		for width := 60; width < 140; width++ {
 			out, _ := transcript(width, false, func(p show.Printer) { p.Finished(r) })
 			for _, line := range strings.Split(out, "\n") {
@@ -274,6 +291,17 @@ func TestJSONNamesNumbersThatAreNone(t *testing.T) {
 	assert.Nil(t, object.Metrics["loss"])
 	assert.Equal(t, "inf", object.NonFinite["metrics.loss"])
 	assert.Equal(t, "nan", object.NonFinite["metrics.perplexity"])
+}
+
+func TestGoldSetHasItsOwnExamples(t *testing.T) {
+	r := classificationResult()
+	r.Run.Meta.Task = "sft"
+	r.Eval.Results.Overall = map[string]float64{"gold_set_accuracy": 0.5}
+	out, _ := transcript(80, false, func(p show.Printer) { p.Finished(r) })
+	assert.Regexp(t, `(?m)^  gold_set_accuracy +0\.5000 +-$`, out, "their number is not that of the test data")
+	r.Eval.Results.Intervals["gold_set_accuracy"] = runs.Interval{Low: 0.2, High: 0.8, N: 6}
+	out, _ = transcript(80, false, func(p show.Printer) { p.Finished(r) })
+	assert.Regexp(t, `(?m)^  gold_set_accuracy +0\.50 +\[0\.20, 0\.80\] +6$`, out)
 }
 
 func TestQuote(t *testing.T) {

@@ -63,13 +63,20 @@ func estimate(v, low, high float64, signs bool) (value, interval string) {
 		number = func(v float64) string { return strconv.FormatFloat(v, 'f', places, 64) }
 	}
 	write := func(v float64) string {
-		s := number(v)
-		if signs && !strings.HasPrefix(s, "-") {
-			s = "+" + s
+		if signs && v >= 0 {
+			return "+" + number(v)
 		}
-		return s
+		return number(v)
 	}
 	return write(v), "[" + write(low) + ", " + write(high) + "]"
+}
+
+// signed writes a difference.
+func signed(v float64) string {
+	if v >= 0 {
+		return "+" + score(v)
+	}
+	return score(v)
 }
 
 // share writes a part of a whole as a percentage.

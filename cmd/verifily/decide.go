@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/verifily/verifily-tui/cmd/verifily/internal/show"
+	"github.com/verifily/verifily-tui/core"
+	"github.com/verifily/verifily-tui/runs"
+)
+
+func (a *app) decide() *cobra.Command {
+	var opt core.DecideOptions
+	cmd := &cobra.Command{
+		Use:   "decide",
+		Short: "Decide whether a run ships",
+		Long: `Weigh what is known about a run - contract, hashes, contamination, metrics,
+regressions against a baseline, and what a policy asks for - and give one
+verdict with its reasons. It is written into decision/ of the run.
+
+Exit codes: 0 SHIP, 1 DONT_SHIP, 2 INVESTIGATE, 3 DONT_SHIP because the run
+contract is not met, 4 error: there is no verdict.`,
+		Example: `  verifily decide --run runs/run_20260102_090000_fedcba
+  verifily decide --run runs/run_20260102_090000_fedcba --baseline runs/run_20260101_120000_abcdef --policy ship.yaml
+  verifily decide --run runs/run_20260102_090000_fedcba --contamination contamination.json --report data/faq`,
+		Annotations: judging,
+		Args:        noArguments("name the run with --run RUN"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := notEmpty(cmd, "run", "baseline", "contamination", "report", "policy"); err != nil {
+				return err
+			}
+			if opt.Run == "" {
+				return usage("--run is required", "name a run directory: verifily decide --run runs/run_...")
+			}
+			return a.runDecide(cmd.Context(), opt)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&opt.Run, "run", "", "`RUN` directory to judge")
+	flags.StringVar(&opt.Baseline, "baseline", "", "`RUN` directory to compare with")
+	flags.StringVar(&opt.Contamination, "contamination", "", "contamination.json `FILE`, or its folder")
+	flags.StringVar(&opt.Report, "report", "", "report.json `FILE` of the data set, or its folder")
+	flags.StringVar(&opt.Policy, "policy", "", "policy `FILE`, such as ship.yaml (default: the usual criteria)")
+	flags.BoolVar(&opt.DryRun, "dry-run", false, "judge, but write nothing into the run")
+	flags.Bool("json", false, "print one JSON document (see verifily help json)")
+	return cmd
+}
+
+func (a *app) runDecide(ctx context.Context, opt core.DecideOptions) error {
+	defer a.warnLostOutput()
+	a.log.Info("deciding", "run", opt.Run, "baseline", opt.Baseline, "policy", opt.Policy)
+	d, err := core.Decide(ctx, opt)
+	if err != nil {
+		return err
+	}
+	a.verdict = d.ExitCode
+	out := show.Verdict{Decision: d, Run: runName(opt.Run), Policy: opt.Policy}
+	if opt.Baseline != "" {
+		out.Baseline = runName(opt.Baseline)
+	}
+	if !opt.DryRun {
+		out.Dir = filepath.Join(opt.Run, "decision")
+	}
+	return a.printer.Decided(out)
+}
+
+// runName is what people call a run: the name it was given, else that of its
+// folder. A run that cannot be read is judged all the same.
+func runName(dir string) string {
+	if run, err := runs.Open(dir); err == nil {
+		if meta, err := run.Meta(); err == nil && meta.RunName != "" {
+			return meta.RunName
+		}
+		return filepath.Base(run.Dir())
+	}
+	return filepath.Base(dir)
+}
