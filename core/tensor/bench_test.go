@@ -125,20 +125,49 @@ func BenchmarkRows(b *testing.B) {
 	})
 }
 
-// BenchmarkDropout compares Philox.Dropout, which uses vectors where it can,
-// with its plain code.
-func BenchmarkDropout(b *testing.B) {
-	const n = 4096
-	x, y, p := random(n, 1), make([]float32, n), NewPhilox(1)
-	for name, run := range map[string]func(){
-		"vectors": func() { p.Dropout(y, x, 1, 0.1) },
-		"plain":   func() { p.dropout(y, x, 0, 1, 1<<28, 1.1) },
+// BenchmarkExact runs what gives the same bits everywhere, by each assembly and
+// by plain Go, on values that stay in the second-level cache.
+func BenchmarkExact(b *testing.B) {
+	const rows, cols = 16, 1024
+	x, y, p := random(rows*cols, 1), make([]float32, rows*cols), NewPhilox(1)
+	int8, nf4 := NewInt8(x, rows, cols), NewNF4(x, rows, cols)
+	for _, e := range append(machineExact(), exactSet{isa: "generic"}) {
+		for _, op := range []struct {
+			name string
+			run  func()
+		}{
+			{"Dropout", func() { p.dropout(&e, y, x, 1, 0.1) }},
+			{"Uniform", func() { p.uniform(&e, y, 1) }},
+			{"Normal", func() { p.normal(&e, y, 1) }},
+			{"Int8.Rows", func() { int8.decode(&e, y, 0, rows) }},
+			{"NF4.Rows", func() { nf4.decode(&e, y, 0, rows) }},
+		} {
+			b.Run(e.isa+"/"+op.name, func(b *testing.B) {
+				b.SetBytes(4 * rows * cols)
+				for b.Loop() {
+					op.run()
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkQuantize is what loading a model does once to each matrix.
+func BenchmarkQuantize(b *testing.B) {
+	const rows, cols = 64, 1024
+	x := random(rows*cols, 1)
+	for _, format := range []struct {
+		name string
+		run  func()
+	}{
+		{"int8", func() { NewInt8(x, rows, cols) }},
+		{"nf4", func() { NewNF4(x, rows, cols) }},
 	} {
-		b.Run(name, func(b *testing.B) {
+		b.Run(format.name, func(b *testing.B) {
+			b.SetBytes(4 * rows * cols)
 			for b.Loop() {
-				run()
+				format.run()
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/value")
 		})
 	}
 }

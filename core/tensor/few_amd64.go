@@ -4,20 +4,56 @@
 
 package tensor
 
-// few1 multiplies 1 rows of a, whose column stride must be 4, with the rows of bᵀ:
+// few512x1 multiplies 1 rows of a, whose column stride must be 4, with the rows of bᵀ:
 // panels of 32 of them, bRow apart; k must be a multiple of 8.
 //
 //go:noescape
-func few1(t *tile)
+func few512x1(t *tile)
 
-// few2 multiplies 2 rows of a, whose column stride must be 4, with the rows of bᵀ:
-// panels of 24 of them, bRow apart; k must be a multiple of 8.
+// few512x2 multiplies 2 rows of a, whose column stride must be 4, with the rows of bᵀ:
+// panels of 32 of them, bRow apart; k must be a multiple of 8.
 //
 //go:noescape
-func few2(t *tile)
+func few512x2(t *tile)
 
-// few3 multiplies 3 rows of a, whose column stride must be 4, with the rows of bᵀ:
+// few512x3 multiplies 3 rows of a, whose column stride must be 4, with the rows of bᵀ:
+// panels of 32 of them, bRow apart; k must be a multiple of 8.
+//
+//go:noescape
+func few512x3(t *tile)
+
+// few2x1 multiplies 1 rows of a, whose column stride must be 4, with the rows of bᵀ:
+// panels of 32 of them, bRow apart; k must be a multiple of 8.
+//
+//go:noescape
+func few2x1(t *tile)
+
+// few2x2 multiplies 2 rows of a, whose column stride must be 4, with the rows of bᵀ:
 // panels of 16 of them, bRow apart; k must be a multiple of 8.
 //
 //go:noescape
-func few3(t *tile)
+func few2x2(t *tile)
+
+// few2x3 multiplies 3 rows of a, whose column stride must be 4, with the rows of bᵀ:
+// panels of 16 of them, bRow apart; k must be a multiple of 8.
+//
+//go:noescape
+func few2x3(t *tile)
+
+// fewLines1 multiplies 1 rows of a, whose column stride must be 4, with the rows of bᵀ:
+// panels of 32 of them, bRow apart; k must be a multiple of 16.
+//
+//go:noescape
+func fewLines1(t *tile)
+
+// fewLines2 multiplies 2 rows of a, whose column stride must be 4, with the rows of bᵀ:
+// panels of 16 of them, bRow apart; k must be a multiple of 16.
+//
+//go:noescape
+func fewLines2(t *tile)
+
+// fewLines3 multiplies 3 rows of a, whose column stride must be 4, with the rows of bᵀ:
+// panels of 16 of them, bRow apart; k must be a multiple of 16.
+//
+//go:noescape
+func fewLines3(t *tile)

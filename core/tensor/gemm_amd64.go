@@ -47,6 +47,7 @@ type simd struct {
 	generic // for views with no unit stride
 	isa     string
 	sets    []tileSet // widest first
+	fewSets []fewSet  // by rows
 	rows    *rowSet
 	scratch []float32
 	// stripRow values of a column of a are copied side by side, room for the
@@ -59,8 +60,8 @@ type simd struct {
 	groups   []columns
 }
 
-func newSIMD(isa string, stripRow int, sets []tileSet, rows *rowSet) *simd {
-	return &simd{isa: isa, stripRow: stripRow, sets: sets, rows: rows,
+func newSIMD(isa string, stripRow int, sets []tileSet, few []fewSet, rows *rowSet) *simd {
+	return &simd{isa: isa, stripRow: stripRow, sets: sets, fewSets: few, rows: rows,
 		scratch: alignedFloats(sumChunk),
 		packedA: alignedFloats(stripsAhead * blockK * stripRow),
 		packedB: alignedFloats(blockK * (blockN + 32)),
@@ -101,9 +102,10 @@ func (s *simd) Gemm(c, a, b Matrix, acc bool) {
 		s.generic.Gemm(c, a, b, acc)
 		return
 	}
+	few := s.fewFor(m, n, k, a, b)
 	switch {
-	case isFew(m, n, k, a, b):
-		s.few(c, a, b, acc)
+	case few.columns > 0:
+		s.few(few, c, a, b, acc)
 	case turns(m, n, k, a, b, acc):
 		s.turned(c, a, b, acc)
 	default:

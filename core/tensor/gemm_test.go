@@ -37,8 +37,8 @@ func values(r *rand.Rand, n int) []float32 {
 	return x
 }
 
-// view makes a random rows×cols matrix: plain, with wider rows, transposed, or
-// with no unit stride at all.
+// view makes a random rows×cols matrix: plain, with wider rows, transposed with
+// or without room between, or with no unit stride at all.
 func view(r *rand.Rand, rows, cols int, layout byte) tensor.Matrix {
 	pad := 1 + r.IntN(5)
 	switch layout {
@@ -46,6 +46,8 @@ func view(r *rand.Rand, rows, cols int, layout byte) tensor.Matrix {
 		return tensor.Mat(values(r, rows*cols), rows, cols)
 	case 's':
 		return tensor.Strided(values(r, rows*(cols+pad)), rows, cols, cols+pad)
+	case 'u':
+		return tensor.Mat(values(r, rows*cols), cols, rows).T()
 	case 't':
 		return tensor.Strided(values(r, cols*(rows+pad)), cols, rows, rows+pad).T()
 	}
@@ -97,9 +99,11 @@ func TestGemmAgainstFloat64(t *testing.T) {
 				m = 100 + r.IntN(100)
 			case 3:
 				m, n, inner = 1+r.IntN(3), 2000+r.IntN(200), 8+8*r.IntN(3)
+			case 4:
+				m, inner = 1+r.IntN(3), 512*(1+r.IntN(2))
 			}
 			a := view(r, m, inner, "pstg"[r.IntN(4)])
-			b := view(r, inner, n, "psttg"[r.IntN(5)])
+			b := view(r, inner, n, "psttug"[r.IntN(6)])
 			c := view(r, m, n, "ps"[r.IntN(2)])
 			acc := r.IntN(2) == 0
 			got := copyOf(c)
@@ -151,14 +155,14 @@ func TestGemmRefusesShapesThatDoNotFit(t *testing.T) {
 func TestGemmRowsAreIndependent(t *testing.T) {
 	eachISA(t, func(t *testing.T, k tensor.Kernels) {
 		r := source(2)
-		for _, s := range []struct{ m, n, k int }{{70, 48, 40}, {33, 24, 300}, {64, 8, 520}, {40, 100, 16}, {30, 780, 20}, {57, 1, 33}} {
-			for _, layout := range []string{"pp", "pt", "tp", "tt", "gs", "gg"} {
+		for _, s := range []struct{ m, n, k int }{{70, 48, 40}, {33, 24, 300}, {64, 8, 520}, {40, 100, 16}, {30, 780, 20}, {57, 1, 33}, {9, 41, 512}, {6, 33, 1024}} {
+			for _, layout := range []string{"pp", "pt", "pu", "tp", "tt", "gs", "gg"} {
 				for _, acc := range []bool{false, true} {
 					a, b := view(r, s.m, s.k, layout[0]), view(r, s.k, s.n, layout[1])
 					c := view(r, s.m, s.n, 'p')
 					batch := copyOf(c)
 					k.Gemm(batch, a, b, acc)
-					for _, rows := range []int{1, 2, 7, 13, 25} {
+					for _, rows := range []int{1, 2, 3, 7, 13, 25} {
 						for first := 0; first+rows <= s.m; first += rows {
 							part := tensor.Mat(append([]float32(nil), c.Data[first*s.n:(first+rows)*s.n]...), rows, s.n)
 							slice := a
@@ -176,8 +180,8 @@ func TestGemmRowsAreIndependent(t *testing.T) {
 // The instruction sets with fused multiply-add sum in the same order.
 func TestGemmInstructionSetsAgree(t *testing.T) {
 	r := source(3)
-	for _, s := range []struct{ m, n, k int }{{70, 60, 40}, {33, 24, 600}, {5, 800, 300}} {
-		for _, layout := range []string{"pp", "pt", "tp", "tt"} {
+	for _, s := range []struct{ m, n, k int }{{70, 60, 40}, {33, 24, 600}, {5, 800, 300}, {1, 70, 96}, {2, 70, 200}, {3, 70, 512}} {
+		for _, layout := range []string{"pp", "pt", "pu", "tp", "tt"} {
 			a, b, c := view(r, s.m, s.k, layout[0]), view(r, s.k, s.n, layout[1]), view(r, s.m, s.n, 's')
 			var first []float32
 			for _, name := range tensor.ISAs() {

@@ -79,6 +79,9 @@ func TestGemmStaysInItsOperands(t *testing.T) {
 				}
 			}
 		}
+		for m := range 3 {
+			try(m+1, 37, 512)
+		}
 		try(15, 801, 20)
 		try(30, 17, 300)
 		try(101, 100, 270)
@@ -102,9 +105,40 @@ func TestRowKernelsStayInTheirOperands(t *testing.T) {
 			k.LogSumExp(slice(0, n))
 			k.CrossEntropy(slice(0, n), n-1, 1)
 			k.AdamW(slice(0, n), slice(1, n), slice(2, n), slice(3, n), tensor.AdamWStep{Correction1: 1, Correction2: 1, Eps: 1})
-			tensor.NewPhilox(1).Dropout(slice(0, n), slice(1, n), 1, 0.5)
 			table.Dim, table.Cos, table.Sin = 2*n, slice(1, n), slice(2, n)
 			k.Rope(slice(0, 6*n), 3, []int32{0}, &table, false)
+		}
+	})
+}
+
+func TestExactOperationsStayInTheirOperands(t *testing.T) {
+	eachGuarded(t, func(k tensor.Kernels, slice func(area, n int) []float32) {
+		tensor.ForceExact(t, k.ISA())
+		p, w := tensor.NewPhilox(1), make([]float32, 2*300)
+		p.Normal(w, 1)
+		// bytes takes n bytes at either end of the values that hold them.
+		bytes := func(area int, last bool) func(n int) []byte {
+			return func(n int) []byte {
+				floats := slice(area, (n+3)/4)
+				b := unsafe.Slice((*byte)(unsafe.Pointer(&floats[0])), 4*len(floats))
+				if last {
+					return b[len(b)-n:]
+				}
+				return b[:n]
+			}
+		}
+		for n := 1; n <= 300; n++ {
+			p.Dropout(slice(0, n), slice(1, n), 1, 0.5)
+			p.Uniform(slice(0, n), 1)
+			p.Normal(slice(0, n), 1)
+			for _, last := range []bool{false, true} {
+				int8 := tensor.NewInt8(w[:2*n], 2, n)
+				int8.Move(bytes(1, last))
+				int8.Rows(slice(0, 2*n), 0, 2)
+				nf4 := tensor.NewNF4(w[:2*n], 2, n)
+				nf4.Move(bytes(1, last), bytes(2, last))
+				nf4.Rows(slice(0, 2*n), 0, 2)
+			}
 		}
 	})
 }

@@ -16,8 +16,8 @@
 // There are three implementations: assembly for AVX-512 and for AVX2 with FMA,
 // which the command in asm generates, and portable Go. Either assembly gives the
 // same bytes on every machine that has it. Between the three, results differ in
-// the last bits, save for Gemm, which is the same in both assemblies. Philox is
-// integer arithmetic and gives the same numbers everywhere.
+// the last bits, save for Gemm, which is the same in both assemblies. Philox and
+// Quantized give the same bits everywhere, and so are no part of Kernels.
 package tensor
 
 //go:generate go run ./asm -dir .

@@ -48,18 +48,22 @@ func stripRows(rows, strips int) int { return (rows + strips - 1) / strips }
 
 // packB copies columns j..j+nc of the block of b that starts at row p into
 // panels of the widest tile. A partial last panel is as narrow as multiples of
-// 8 allow.
+// 8 allow. Rows of a transposed view are read sixteen at a time: of so many
+// their lines stay in the first-level cache, and a line of the panel is written
+// as a whole.
 func (s *simd) packB(b Matrix, j, nc, p int) {
 	width := s.sets[0].width
 	for at := 0; at < nc; at += width {
 		cols := min(width, nc-at)
 		row := 4 * ((cols + 7) &^ 7)
 		dst := &s.packedB[at*s.t.k]
-		src := &b.Data[p*b.RowStride+(j+at)*b.ColStride]
 		if b.ColStride == 1 {
-			copyRows(dst, row, src, 4*b.RowStride, s.t.k, cols)
-		} else {
-			transpose(dst, row, src, 4*b.ColStride, cols, s.t.k)
+			copyRows(dst, row, &b.Data[p*b.RowStride+j+at], 4*b.RowStride, s.t.k, cols)
+			continue
+		}
+		for c := 0; c < cols; c += 16 {
+			src := &b.Data[p*b.RowStride+(j+at+c)*b.ColStride]
+			transpose(&s.packedB[at*s.t.k+c], row, src, 4*b.ColStride, min(16, cols-c), s.t.k)
 		}
 	}
 }

@@ -41,9 +41,15 @@ func (p Philox) Block(hi, lo uint64) [4]uint32 {
 }
 
 // Uniform fills dst with numbers in [-bound, bound).
-func (p Philox) Uniform(dst []float32, bound float32) {
+func (p Philox) Uniform(dst []float32, bound float32) { p.uniform(&exact, dst, bound) }
+
+func (p Philox) uniform(e *exactSet, dst []float32, bound float32) {
+	done := chunks(len(dst), 4*e.lanes, chunk, func(at, groups int) {
+		block := uint64(at / 4)
+		e.uniform(&dst[at], groups, p.k0, p.k1, uint32(block), uint32(block>>32), bound)
+	})
 	var b [4]uint32
-	for i := range dst {
+	for i := done; i < len(dst); i++ {
 		if i&3 == 0 {
 			b = p.Block(0, uint64(i>>2))
 		}
@@ -54,9 +60,15 @@ func (p Philox) Uniform(dst []float32, bound float32) {
 // Normal fills dst with approximately normal numbers of mean 0 and the given
 // standard deviation: sums of twelve 16-bit uniforms (Irwin-Hall). The sums
 // are integers, so every machine gets the same bits.
-func (p Philox) Normal(dst []float32, std float32) {
+func (p Philox) Normal(dst []float32, std float32) { p.normal(&exact, dst, std) }
+
+func (p Philox) normal(e *exactSet, dst []float32, std float32) {
 	const mean = 12 * 65535 / 2
-	for i := range dst {
+	step := std / 65536
+	done := chunks(len(dst), e.lanes, chunk/4, func(at, vectors int) {
+		e.normal(&dst[at], vectors, p.k0, p.k1, uint32(at), uint32(uint64(at)>>32), step)
+	})
+	for i := done; i < len(dst); i++ {
 		sum := 0
 		for j := range uint64(2) {
 			b := p.Block(j, uint64(i))
@@ -64,7 +76,7 @@ func (p Philox) Normal(dst []float32, std float32) {
 				sum += int(u&0xffff) + int(u>>16)
 			}
 		}
-		dst[i] = float32(sum-mean) * (std / 65536)
+		dst[i] = float32(sum-mean) * step
 	}
 }
 
@@ -86,16 +98,18 @@ func (p Philox) Perm(n int) []int32 {
 // then divided by it, or zero. row is the counter of the row, so a row's mask
 // does not depend on the rows around it. dst and src may be the same slice.
 func (p Philox) Dropout(dst, src []float32, row uint64, rate float32) {
+	p.dropout(&exact, dst, src, row, rate)
+}
+
+func (p Philox) dropout(e *exactSet, dst, src []float32, row uint64, rate float32) {
 	threshold := uint32(float64(rate) * (1 << 32)) // the least word that keeps
 	keep := 1 / (1 - rate)
 	dst = dst[:len(src)]
-	done := p.dropoutVectors(dst, src, row, threshold, keep)
-	p.dropout(dst, src, done, row, threshold, keep)
-}
-
-// dropout does Dropout for the values from start on, a multiple of four.
-func (p Philox) dropout(dst, src []float32, start int, row uint64, threshold uint32, keep float32) {
-	for i := start; i < len(src); i += 4 {
+	done := chunks(len(src), 4*e.lanes, chunk, func(at, groups int) {
+		block := uint64(at / 4)
+		e.dropout(&dst[at], &src[at], groups, p.k0, p.k1, uint32(block), uint32(block>>32), uint32(row), uint32(row>>32), threshold, keep)
+	})
+	for i := done; i < len(src); i += 4 {
 		b := p.Block(row, uint64(i>>2))
 		for j := i; j < min(i+4, len(src)); j++ {
 			if b[j-i] >= threshold {

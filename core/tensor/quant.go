@@ -60,13 +60,18 @@ func (q *Int8) Shape() (rows, cols int) { return q.rows, q.cols }
 func (q *Int8) Bytes() int { return len(q.values) + 4*len(q.scale) }
 
 // Rows implements Quantized.
-func (q *Int8) Rows(dst []float32, first, n int) {
+func (q *Int8) Rows(dst []float32, first, n int) { q.decode(&exact, dst, first, n) }
+
+func (q *Int8) decode(e *exactSet, dst []float32, from, n int) {
 	for r := range n {
-		scale := q.scale[first+r]
-		src := q.values[(first+r)*q.cols : (first+r+1)*q.cols]
+		scale := q.scale[from+r]
+		src := q.values[(from+r)*q.cols : (from+r+1)*q.cols]
 		out := dst[r*q.cols:][:len(src)]
-		for i, v := range src {
-			out[i] = float32(v) * scale
+		done := chunks(len(out), e.lanes, chunk, func(at, vectors int) {
+			e.int8Row(&out[at], &src[at], vectors*e.lanes, scale)
+		})
+		for i := done; i < len(src); i++ {
+			out[i] = float32(src[i]) * scale
 		}
 	}
 }
@@ -138,35 +143,60 @@ func (q *NF4) quantizeSizes(sizes []float32) {
 	}
 }
 
-// magnitude is the size of a block as it is kept.
+// magnitude is the size of a block as it is kept. The conversion of the product
+// keeps it from being fused with the sum, so every machine gets the same bits.
 func (q *NF4) magnitude(block int) float32 {
 	g := block / nf4Group
-	return q.mean[g] + q.scale[g]*float32(q.size[block])
+	return q.mean[g] + float32(q.scale[g]*float32(q.size[block]))
 }
 
-// encode chooses for each value the nearest level times the block's magnitude.
+// encode chooses for each value the nearest level times the block's magnitude,
+// which may have come out as 0 or less; then all are zero.
 func (q *NF4) encode(block int, values []float32) {
 	size := q.magnitude(block)
+	if !(size > 0) {
+		size = float32(math.Inf(1))
+	}
+	codes := q.codes[block*nf4Block/2:][:(len(values)+1)/2]
 	for i, v := range values {
-		code := byte(7) // zero
-		if size > 0 {
-			code = nearestLevel(v / size)
-		}
-		q.codes[(block*nf4Block+i)/2] |= code << (4 * (i & 1))
+		codes[i/2] |= nearestLevel(v/size) << (4 * (i & 1))
 	}
 }
 
+// nf4Bounds are the largest values that are not nearer to the upper of two
+// neighbouring levels, as ordered integers: their midpoints, to the last bit.
+var nf4Bounds = func() (bounds [15]int32) {
+	for i := range bounds {
+		low, high := nf4Levels[i], nf4Levels[i+1]
+		up := func(x float32) bool { return high-x < x-low }
+		x := low + (high-low)/2
+		for up(x) {
+			x = math.Nextafter32(x, low)
+		}
+		for next := x; !up(next); next = math.Nextafter32(next, high) {
+			x = next
+		}
+		bounds[i] = ordered(x)
+	}
+	return bounds
+}()
+
+// ordered maps floats to integers in the same order, save for NaN.
+func ordered(x float32) int32 {
+	b := int32(math.Float32bits(x))
+	return b ^ int32(uint32(b>>31)>>1)
+}
+
+// nearestLevel is the number of bounds below x, found by halving. There is no
+// branch, since nothing could guess it.
 func nearestLevel(x float32) byte {
-	best := 0
-	for i, l := range nf4Levels {
-		if abs32(x-l) < abs32(x-nf4Levels[best]) {
-			best = i
-		}
-	}
-	return byte(best)
+	key, code := int64(ordered(x)), int64(0)
+	code += 8 & ((int64(nf4Bounds[7]) - key) >> 63)
+	code += 4 & ((int64(nf4Bounds[code+3]) - key) >> 63)
+	code += 2 & ((int64(nf4Bounds[code+1]) - key) >> 63)
+	code += 1 & ((int64(nf4Bounds[code]) - key) >> 63)
+	return byte(code)
 }
-
-func abs32(x float32) float32 { return max(x, -x) }
 
 // Shape implements Quantized.
 func (q *NF4) Shape() (rows, cols int) { return q.rows, q.cols }
@@ -175,25 +205,36 @@ func (q *NF4) Shape() (rows, cols int) { return q.rows, q.cols }
 func (q *NF4) Bytes() int { return len(q.codes) + len(q.size) + 4*len(q.scale) + 4*len(q.mean) }
 
 // Rows implements Quantized.
-func (q *NF4) Rows(dst []float32, first, n int) {
-	for r := range n {
-		out := dst[r*q.cols : (r+1)*q.cols]
-		for b := range q.rowBlocks {
-			block := (first+r)*q.rowBlocks + b
-			size := q.magnitude(block)
-			levels := nf4Levels
-			for i := range levels {
-				levels[i] *= size
-			}
-			part := out[b*nf4Block : min((b+1)*nf4Block, q.cols)]
-			codes := q.codes[block*nf4Block/2:][:nf4Block/2]
-			for i := 0; i+1 < len(part); i += 2 {
-				c := codes[i/2]
-				part[i], part[i+1] = levels[c&15], levels[c>>4]
-			}
-			if i := len(part) - 1; i&1 == 0 {
-				part[i] = levels[codes[i/2]&15]
-			}
+func (q *NF4) Rows(dst []float32, first, n int) { q.decode(&exact, dst, first, n) }
+
+func (q *NF4) decode(e *exactSet, dst []float32, from, n int) {
+	dst = dst[:n*q.cols]
+	row := q.cols
+	if q.cols%nf4Block == 0 {
+		row = len(dst) // whole blocks run on from row to row
+	}
+	for at := 0; at < len(dst); at += row {
+		part := dst[at : at+row]
+		for block := (from + at/q.cols) * q.rowBlocks; len(part) > 0; {
+			group := block / nf4Group
+			blocks := (group+1)*nf4Group - block
+			n := min(len(part), blocks*nf4Block)
+			q.decodeGroup(e, part[:n], block, group)
+			part, block = part[n:], block+blocks
+		}
+	}
+}
+
+// decodeGroup decodes values from the start of a block on, all of one group.
+func (q *NF4) decodeGroup(e *exactSet, dst []float32, block, group int) {
+	codes := q.codes[block*nf4Block/2:][:(len(dst)+1)/2]
+	done := chunks(len(dst), e.lanes, chunk, func(at, vectors int) {
+		e.nf4Blocks(&dst[at], &codes[at/2], &q.size[block+at/nf4Block], vectors*e.lanes, q.scale[group], q.mean[group], &nf4Levels[0])
+	})
+	for done < len(dst) {
+		size := q.magnitude(block + done/nf4Block)
+		for end := min(done&^(nf4Block-1)+nf4Block, len(dst)); done < end; done++ {
+			dst[done] = nf4Levels[codes[done/2]>>(4*(done&1))&15] * size
 		}
 	}
 }

@@ -68,16 +68,3 @@ func TestQuantizeZeros(t *testing.T) {
 		assert.Equal(t, w, got)
 	}
 }
-
-func BenchmarkDequantize(b *testing.B) {
-	w := make([]float32, 64*1024)
-	tensor.NewPhilox(4).Normal(w, 0.02)
-	for name, q := range map[string]tensor.Quantized{"int8": tensor.NewInt8(w, 64, 1024), "nf4": tensor.NewNF4(w, 64, 1024)} {
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(4 * len(w)))
-			for b.Loop() {
-				q.Rows(w, 0, 64)
-			}
-		})
-	}
-}

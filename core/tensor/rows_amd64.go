@@ -1,9 +1,6 @@
 package tensor
 
-import (
-	"math"
-	"unsafe"
-)
+import "math"
 
 // rowSet holds the assembly of the row kernels of one instruction set.
 type rowSet struct {
@@ -21,13 +18,6 @@ type rowSet struct {
 	rope               func(x *float32, heads, half int, cos, sin *float32, flip uint32)
 	adamW              func(p, grad, m, v *float32, n int, lr, beta1, rest1, beta2, rest2, eps, decay, unbias1, unbias2, scale float32)
 }
-
-// chunk bounds the values that one call of assembly works on: it cannot be
-// interrupted, and a collection of garbage waits for it. 16384 take about 10 µs.
-const chunk = 16384
-
-// first is the address of the first value of x, which may be empty.
-func first(x []float32) *float32 { return unsafe.SliceData(x) }
 
 func (s *simd) Add(dst, src []float32) {
 	for dst = dst[:len(src)]; len(src) > 0; {

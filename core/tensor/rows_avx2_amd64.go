@@ -69,7 +69,28 @@ func rope2(x *float32, heads int, half int, cos *float32, sin *float32, flip uin
 //go:noescape
 func adamW2(p *float32, grad *float32, m *float32, v *float32, n int, lr float32, beta1 float32, rest1 float32, beta2 float32, rest2 float32, eps float32, decay float32, unbias1 float32, unbias2 float32, scale float32)
 
-// dropout2 is Philox.Dropout for whole groups of four vectors, the first of which has the counter block.
+// dropout2 is Philox.Dropout for groups of four vectors.
 //
 //go:noescape
-func dropout2(dst *float32, src *float32, groups int, k0 uint32, k1 uint32, rowLow uint32, rowHigh uint32, block uint32, threshold uint32, keep float32)
+func dropout2(dst *float32, src *float32, groups int, k0 uint32, k1 uint32, block uint32, blockHigh uint32, rowLow uint32, rowHigh uint32, threshold uint32, keep float32)
+
+// uniform2 is Philox.Uniform for groups of four vectors.
+//
+//go:noescape
+func uniform2(dst *float32, groups int, k0 uint32, k1 uint32, block uint32, blockHigh uint32, bound float32)
+
+// normal2 is Philox.Normal for whole vectors.
+//
+//go:noescape
+func normal2(dst *float32, vectors int, k0 uint32, k1 uint32, block uint32, blockHigh uint32, step float32)
+
+// int8Row2 writes n integers times scale; n is a multiple of the lanes of a vector.
+//
+//go:noescape
+func int8Row2(dst *float32, src *int8, n int, scale float32)
+
+// nf4Blocks2 writes n values from the start of a block on, see NF4.Rows; n is a multiple of the
+// lanes of a vector. The blocks share scale and mean, and there are whole ones of codes.
+//
+//go:noescape
+func nf4Blocks2(dst *float32, codes *byte, sizes *int8, n int, scale float32, mean float32, levels *float32)

@@ -148,23 +148,71 @@ DATA rowConstants<>+560(SB)/4, $0xbb67ae85
 DATA rowConstants<>+564(SB)/4, $0xbb67ae85
 DATA rowConstants<>+568(SB)/4, $0xbb67ae85
 DATA rowConstants<>+572(SB)/4, $0xbb67ae85
-DATA rowConstants<>+576(SB)/4, $0x00000008
-DATA rowConstants<>+580(SB)/4, $0x00000008
-DATA rowConstants<>+584(SB)/4, $0x00000008
-DATA rowConstants<>+588(SB)/4, $0x00000008
-DATA rowConstants<>+592(SB)/4, $0x00000008
-DATA rowConstants<>+596(SB)/4, $0x00000008
-DATA rowConstants<>+600(SB)/4, $0x00000008
-DATA rowConstants<>+604(SB)/4, $0x00000008
-DATA rowConstants<>+608(SB)/4, $0x00000000
-DATA rowConstants<>+612(SB)/4, $0x00000002
-DATA rowConstants<>+616(SB)/4, $0x00000004
-DATA rowConstants<>+620(SB)/4, $0x00000006
-DATA rowConstants<>+624(SB)/4, $0x00000001
-DATA rowConstants<>+628(SB)/4, $0x00000003
-DATA rowConstants<>+632(SB)/4, $0x00000005
-DATA rowConstants<>+636(SB)/4, $0x00000007
-GLOBL rowConstants<>(SB), RODATA|NOPTR, $640
+DATA rowConstants<>+576(SB)/4, $0x34000000
+DATA rowConstants<>+580(SB)/4, $0x34000000
+DATA rowConstants<>+584(SB)/4, $0x34000000
+DATA rowConstants<>+588(SB)/4, $0x34000000
+DATA rowConstants<>+592(SB)/4, $0x34000000
+DATA rowConstants<>+596(SB)/4, $0x34000000
+DATA rowConstants<>+600(SB)/4, $0x34000000
+DATA rowConstants<>+604(SB)/4, $0x34000000
+DATA rowConstants<>+608(SB)/4, $0xfffa0006
+DATA rowConstants<>+612(SB)/4, $0xfffa0006
+DATA rowConstants<>+616(SB)/4, $0xfffa0006
+DATA rowConstants<>+620(SB)/4, $0xfffa0006
+DATA rowConstants<>+624(SB)/4, $0xfffa0006
+DATA rowConstants<>+628(SB)/4, $0xfffa0006
+DATA rowConstants<>+632(SB)/4, $0xfffa0006
+DATA rowConstants<>+636(SB)/4, $0xfffa0006
+DATA rowConstants<>+640(SB)/4, $0x0000ffff
+DATA rowConstants<>+644(SB)/4, $0x0000ffff
+DATA rowConstants<>+648(SB)/4, $0x0000ffff
+DATA rowConstants<>+652(SB)/4, $0x0000ffff
+DATA rowConstants<>+656(SB)/4, $0x0000ffff
+DATA rowConstants<>+660(SB)/4, $0x0000ffff
+DATA rowConstants<>+664(SB)/4, $0x0000ffff
+DATA rowConstants<>+668(SB)/4, $0x0000ffff
+DATA rowConstants<>+672(SB)/4, $0x00000001
+DATA rowConstants<>+676(SB)/4, $0x00000001
+DATA rowConstants<>+680(SB)/4, $0x00000001
+DATA rowConstants<>+684(SB)/4, $0x00000001
+DATA rowConstants<>+688(SB)/4, $0x00000001
+DATA rowConstants<>+692(SB)/4, $0x00000001
+DATA rowConstants<>+696(SB)/4, $0x00000001
+DATA rowConstants<>+700(SB)/4, $0x00000001
+DATA rowConstants<>+704(SB)/4, $0x00000008
+DATA rowConstants<>+708(SB)/4, $0x00000008
+DATA rowConstants<>+712(SB)/4, $0x00000008
+DATA rowConstants<>+716(SB)/4, $0x00000008
+DATA rowConstants<>+720(SB)/4, $0x00000008
+DATA rowConstants<>+724(SB)/4, $0x00000008
+DATA rowConstants<>+728(SB)/4, $0x00000008
+DATA rowConstants<>+732(SB)/4, $0x00000008
+DATA rowConstants<>+736(SB)/4, $0x00000000
+DATA rowConstants<>+740(SB)/4, $0x00000002
+DATA rowConstants<>+744(SB)/4, $0x00000004
+DATA rowConstants<>+748(SB)/4, $0x00000006
+DATA rowConstants<>+752(SB)/4, $0x00000001
+DATA rowConstants<>+756(SB)/4, $0x00000003
+DATA rowConstants<>+760(SB)/4, $0x00000005
+DATA rowConstants<>+764(SB)/4, $0x00000007
+DATA rowConstants<>+768(SB)/4, $0x00000000
+DATA rowConstants<>+772(SB)/4, $0x00000001
+DATA rowConstants<>+776(SB)/4, $0x00000002
+DATA rowConstants<>+780(SB)/4, $0x00000003
+DATA rowConstants<>+784(SB)/4, $0x00000004
+DATA rowConstants<>+788(SB)/4, $0x00000005
+DATA rowConstants<>+792(SB)/4, $0x00000006
+DATA rowConstants<>+796(SB)/4, $0x00000007
+DATA rowConstants<>+800(SB)/4, $0x00000000
+DATA rowConstants<>+804(SB)/4, $0x00000004
+DATA rowConstants<>+808(SB)/4, $0x00000008
+DATA rowConstants<>+812(SB)/4, $0x0000000c
+DATA rowConstants<>+816(SB)/4, $0x00000010
+DATA rowConstants<>+820(SB)/4, $0x00000014
+DATA rowConstants<>+824(SB)/4, $0x00000018
+DATA rowConstants<>+828(SB)/4, $0x0000001c
+GLOBL rowConstants<>(SB), RODATA|NOPTR, $832
 
 DATA rowMasks<>+0(SB)/4, $0xffffffff
 DATA rowMasks<>+4(SB)/4, $0xffffffff
@@ -1755,259 +1803,1096 @@ end98:
 	VZEROUPPER
 	RET
 
-// func dropout2(dst *float32, src *float32, groups int, k0 uint32, k1 uint32, rowLow uint32, rowHigh uint32, block uint32, threshold uint32, keep float32)
+// func dropout2(dst *float32, src *float32, groups int, k0 uint32, k1 uint32, block uint32, blockHigh uint32, rowLow uint32, rowHigh uint32, threshold uint32, keep float32)
 // Requires: AVX, AVX2
-TEXT ·dropout2(SB), NOSPLIT, $0-52
+TEXT ·dropout2(SB), NOSPLIT, $0-56
 	LEAQ         rowConstants<>+0(SB), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         src+8(FP), DX
 	MOVQ         groups+16(FP), BX
-	VBROADCASTSS block+40(FP), Y8
-	VPADDD       608(AX), Y8, Y8
-	VBROADCASTSS threshold+44(FP), Y9
-	VBROADCASTSS keep+48(FP), Y10
+	VBROADCASTSS threshold+48(FP), Y13
+	VBROADCASTSS keep+52(FP), Y14
+	VBROADCASTSS block+32(FP), Y12
+	VPADDD       736(AX), Y12, Y12
 
 group99:
 	TESTQ        BX, BX
 	JZ           groups100
-	VMOVAPS      Y8, Y0
-	VXORPS       Y1, Y1, Y1
-	VBROADCASTSS rowLow+32(FP), Y2
-	VBROADCASTSS rowHigh+36(FP), Y3
-	VBROADCASTSS k0+24(FP), Y11
-	VBROADCASTSS k1+28(FP), Y12
-	VPSRLQ       $0x20, Y0, Y4
+	VMOVAPS      Y12, Y0
+	VPSRLQ       $0x20, Y12, Y4
+	VBROADCASTSS blockHigh+36(FP), Y1
+	VBROADCASTSS rowLow+40(FP), Y2
+	VBROADCASTSS rowHigh+44(FP), Y3
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y2, Y6
+	VMOVAPS      Y3, Y7
+	VBROADCASTSS k0+24(FP), Y10
+	VBROADCASTSS k1+28(FP), Y11
 	VPMULUDQ     448(AX), Y0, Y0
-	VPMULUDQ     448(AX), Y4, Y4
-	VMOVSHDUP    Y0, Y6
-	VMOVSLDUP    Y4, Y7
-	VPBLENDD     $0xaa, Y7, Y0, Y0
-	VPBLENDD     $0x55, Y6, Y4, Y4
-	VPSRLQ       $0x20, Y2, Y5
 	VPMULUDQ     480(AX), Y2, Y2
-	VPMULUDQ     480(AX), Y5, Y5
-	VMOVSHDUP    Y2, Y6
-	VMOVSLDUP    Y5, Y7
-	VPBLENDD     $0xaa, Y7, Y2, Y2
-	VPBLENDD     $0x55, Y6, Y5, Y5
-	VPXOR        Y5, Y1, Y1
-	VPXOR        Y11, Y1, Y1
-	VPXOR        Y4, Y3, Y3
-	VPXOR        Y12, Y3, Y3
-	VPADDD       512(AX), Y11, Y11
-	VPADDD       544(AX), Y12, Y12
-	VPSRLQ       $0x20, Y1, Y4
-	VPMULUDQ     448(AX), Y1, Y1
-	VPMULUDQ     448(AX), Y4, Y4
-	VMOVSHDUP    Y1, Y6
-	VMOVSLDUP    Y4, Y7
-	VPBLENDD     $0xaa, Y7, Y1, Y1
-	VPBLENDD     $0x55, Y6, Y4, Y4
-	VPSRLQ       $0x20, Y3, Y5
-	VPMULUDQ     480(AX), Y3, Y3
-	VPMULUDQ     480(AX), Y5, Y5
-	VMOVSHDUP    Y3, Y6
-	VMOVSLDUP    Y5, Y7
-	VPBLENDD     $0xaa, Y7, Y3, Y3
-	VPBLENDD     $0x55, Y6, Y5, Y5
-	VPXOR        Y5, Y2, Y2
-	VPXOR        Y11, Y2, Y2
-	VPXOR        Y4, Y0, Y0
-	VPXOR        Y12, Y0, Y0
-	VPADDD       512(AX), Y11, Y11
-	VPADDD       544(AX), Y12, Y12
-	VPSRLQ       $0x20, Y2, Y4
-	VPMULUDQ     448(AX), Y2, Y2
-	VPMULUDQ     448(AX), Y4, Y4
-	VMOVSHDUP    Y2, Y6
-	VMOVSLDUP    Y4, Y7
-	VPBLENDD     $0xaa, Y7, Y2, Y2
-	VPBLENDD     $0x55, Y6, Y4, Y4
-	VPSRLQ       $0x20, Y0, Y5
-	VPMULUDQ     480(AX), Y0, Y0
-	VPMULUDQ     480(AX), Y5, Y5
-	VMOVSHDUP    Y0, Y6
-	VMOVSLDUP    Y5, Y7
-	VPBLENDD     $0xaa, Y7, Y0, Y0
-	VPBLENDD     $0x55, Y6, Y5, Y5
-	VPXOR        Y5, Y3, Y3
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
 	VPXOR        Y11, Y3, Y3
-	VPXOR        Y4, Y1, Y1
-	VPXOR        Y12, Y1, Y1
-	VPADDD       512(AX), Y11, Y11
-	VPADDD       544(AX), Y12, Y12
-	VPSRLQ       $0x20, Y3, Y4
-	VPMULUDQ     448(AX), Y3, Y3
 	VPMULUDQ     448(AX), Y4, Y4
-	VMOVSHDUP    Y3, Y6
-	VMOVSLDUP    Y4, Y7
-	VPBLENDD     $0xaa, Y7, Y3, Y3
-	VPBLENDD     $0x55, Y6, Y4, Y4
-	VPSRLQ       $0x20, Y1, Y5
-	VPMULUDQ     480(AX), Y1, Y1
-	VPMULUDQ     480(AX), Y5, Y5
-	VMOVSHDUP    Y1, Y6
-	VMOVSLDUP    Y5, Y7
-	VPBLENDD     $0xaa, Y7, Y1, Y1
-	VPBLENDD     $0x55, Y6, Y5, Y5
-	VPXOR        Y5, Y0, Y0
-	VPXOR        Y11, Y0, Y0
-	VPXOR        Y4, Y2, Y2
-	VPXOR        Y12, Y2, Y2
-	VPADDD       512(AX), Y11, Y11
-	VPADDD       544(AX), Y12, Y12
-	VPSRLQ       $0x20, Y0, Y4
-	VPMULUDQ     448(AX), Y0, Y0
-	VPMULUDQ     448(AX), Y4, Y4
-	VMOVSHDUP    Y0, Y6
-	VMOVSLDUP    Y4, Y7
-	VPBLENDD     $0xaa, Y7, Y0, Y0
-	VPBLENDD     $0x55, Y6, Y4, Y4
-	VPSRLQ       $0x20, Y2, Y5
-	VPMULUDQ     480(AX), Y2, Y2
-	VPMULUDQ     480(AX), Y5, Y5
-	VMOVSHDUP    Y2, Y6
-	VMOVSLDUP    Y5, Y7
-	VPBLENDD     $0xaa, Y7, Y2, Y2
-	VPBLENDD     $0x55, Y6, Y5, Y5
-	VPXOR        Y5, Y1, Y1
-	VPXOR        Y11, Y1, Y1
-	VPXOR        Y4, Y3, Y3
-	VPXOR        Y12, Y3, Y3
-	VPADDD       512(AX), Y11, Y11
-	VPADDD       544(AX), Y12, Y12
-	VPSRLQ       $0x20, Y1, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
 	VPMULUDQ     448(AX), Y1, Y1
-	VPMULUDQ     448(AX), Y4, Y4
-	VMOVSHDUP    Y1, Y6
-	VMOVSLDUP    Y4, Y7
-	VPBLENDD     $0xaa, Y7, Y1, Y1
-	VPBLENDD     $0x55, Y6, Y4, Y4
-	VPSRLQ       $0x20, Y3, Y5
 	VPMULUDQ     480(AX), Y3, Y3
-	VPMULUDQ     480(AX), Y5, Y5
-	VMOVSHDUP    Y3, Y6
-	VMOVSLDUP    Y5, Y7
-	VPBLENDD     $0xaa, Y7, Y3, Y3
-	VPBLENDD     $0x55, Y6, Y5, Y5
-	VPXOR        Y5, Y2, Y2
-	VPXOR        Y11, Y2, Y2
-	VPXOR        Y4, Y0, Y0
-	VPXOR        Y12, Y0, Y0
-	VPADDD       512(AX), Y11, Y11
-	VPADDD       544(AX), Y12, Y12
-	VPSRLQ       $0x20, Y2, Y4
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
 	VPMULUDQ     448(AX), Y2, Y2
-	VPMULUDQ     448(AX), Y4, Y4
-	VMOVSHDUP    Y2, Y6
-	VMOVSLDUP    Y4, Y7
-	VPBLENDD     $0xaa, Y7, Y2, Y2
-	VPBLENDD     $0x55, Y6, Y4, Y4
-	VPSRLQ       $0x20, Y0, Y5
 	VPMULUDQ     480(AX), Y0, Y0
-	VPMULUDQ     480(AX), Y5, Y5
-	VMOVSHDUP    Y0, Y6
-	VMOVSLDUP    Y5, Y7
-	VPBLENDD     $0xaa, Y7, Y0, Y0
-	VPBLENDD     $0x55, Y6, Y5, Y5
-	VPXOR        Y5, Y3, Y3
-	VPXOR        Y11, Y3, Y3
-	VPXOR        Y4, Y1, Y1
-	VPXOR        Y12, Y1, Y1
-	VPADDD       512(AX), Y11, Y11
-	VPADDD       544(AX), Y12, Y12
-	VPSRLQ       $0x20, Y3, Y4
-	VPMULUDQ     448(AX), Y3, Y3
-	VPMULUDQ     448(AX), Y4, Y4
-	VMOVSHDUP    Y3, Y6
-	VMOVSLDUP    Y4, Y7
-	VPBLENDD     $0xaa, Y7, Y3, Y3
-	VPBLENDD     $0x55, Y6, Y4, Y4
-	VPSRLQ       $0x20, Y1, Y5
-	VPMULUDQ     480(AX), Y1, Y1
-	VPMULUDQ     480(AX), Y5, Y5
-	VMOVSHDUP    Y1, Y6
-	VMOVSLDUP    Y5, Y7
-	VPBLENDD     $0xaa, Y7, Y1, Y1
-	VPBLENDD     $0x55, Y6, Y5, Y5
-	VPXOR        Y5, Y0, Y0
-	VPXOR        Y11, Y0, Y0
-	VPXOR        Y4, Y2, Y2
-	VPXOR        Y12, Y2, Y2
-	VPADDD       512(AX), Y11, Y11
-	VPADDD       544(AX), Y12, Y12
-	VPSRLQ       $0x20, Y0, Y4
-	VPMULUDQ     448(AX), Y0, Y0
-	VPMULUDQ     448(AX), Y4, Y4
-	VMOVSHDUP    Y0, Y6
-	VMOVSLDUP    Y4, Y7
-	VPBLENDD     $0xaa, Y7, Y0, Y0
-	VPBLENDD     $0x55, Y6, Y4, Y4
-	VPSRLQ       $0x20, Y2, Y5
-	VPMULUDQ     480(AX), Y2, Y2
-	VPMULUDQ     480(AX), Y5, Y5
-	VMOVSHDUP    Y2, Y6
-	VMOVSLDUP    Y5, Y7
-	VPBLENDD     $0xaa, Y7, Y2, Y2
-	VPBLENDD     $0x55, Y6, Y5, Y5
-	VPXOR        Y5, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y10, Y3, Y3
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
 	VPXOR        Y11, Y1, Y1
-	VPXOR        Y4, Y3, Y3
-	VPXOR        Y12, Y3, Y3
-	VPADDD       512(AX), Y11, Y11
-	VPADDD       544(AX), Y12, Y12
-	VPSRLQ       $0x20, Y1, Y4
-	VPMULUDQ     448(AX), Y1, Y1
-	VPMULUDQ     448(AX), Y4, Y4
-	VMOVSHDUP    Y1, Y6
-	VMOVSLDUP    Y4, Y7
-	VPBLENDD     $0xaa, Y7, Y1, Y1
-	VPBLENDD     $0x55, Y6, Y4, Y4
-	VPSRLQ       $0x20, Y3, Y5
-	VPMULUDQ     480(AX), Y3, Y3
-	VPMULUDQ     480(AX), Y5, Y5
-	VMOVSHDUP    Y3, Y6
-	VMOVSLDUP    Y5, Y7
-	VPBLENDD     $0xaa, Y7, Y3, Y3
-	VPBLENDD     $0x55, Y6, Y5, Y5
-	VPXOR        Y5, Y2, Y2
+	VPMULUDQ     448(AX), Y6, Y6
+	VPMULUDQ     480(AX), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y10, Y7, Y7
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y11, Y5, Y5
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y3, Y3
+	VPMULUDQ     480(AX), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y10, Y0, Y0
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
 	VPXOR        Y11, Y2, Y2
-	VPXOR        Y4, Y0, Y0
-	VPXOR        Y12, Y0, Y0
-	VPUNPCKLDQ   Y3, Y2, Y4
-	VPUNPCKHDQ   Y3, Y2, Y5
-	VPUNPCKLDQ   Y1, Y0, Y6
-	VPUNPCKHDQ   Y1, Y0, Y7
-	VPUNPCKLQDQ  Y6, Y4, Y2
-	VPMAXUD      Y9, Y2, Y13
-	VPCMPEQD     Y2, Y13, Y13
-	VMULPS       (DX), Y10, Y14
-	VANDPS       Y13, Y14, Y14
-	VMOVUPS      Y14, (CX)
-	VPUNPCKHQDQ  Y6, Y4, Y3
-	VPMAXUD      Y9, Y3, Y13
-	VPCMPEQD     Y3, Y13, Y13
-	VMULPS       32(DX), Y10, Y14
-	VANDPS       Y13, Y14, Y14
-	VMOVUPS      Y14, 32(CX)
-	VPUNPCKLQDQ  Y7, Y5, Y0
-	VPMAXUD      Y9, Y0, Y13
-	VPCMPEQD     Y0, Y13, Y13
-	VMULPS       64(DX), Y10, Y14
-	VANDPS       Y13, Y14, Y14
-	VMOVUPS      Y14, 64(CX)
-	VPUNPCKHQDQ  Y7, Y5, Y1
-	VPMAXUD      Y9, Y1, Y13
-	VPCMPEQD     Y1, Y13, Y13
-	VMULPS       96(DX), Y10, Y14
-	VANDPS       Y13, Y14, Y14
-	VMOVUPS      Y14, 96(CX)
-	VPADDD       576(AX), Y8, Y8
+	VPMULUDQ     448(AX), Y7, Y7
+	VPMULUDQ     480(AX), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y10, Y4, Y4
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y2, Y2
+	VPMULUDQ     480(AX), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y10, Y3, Y3
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y11, Y1, Y1
+	VPMULUDQ     448(AX), Y6, Y6
+	VPMULUDQ     480(AX), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y10, Y7, Y7
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y11, Y5, Y5
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y3, Y3
+	VPMULUDQ     480(AX), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y10, Y0, Y0
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y11, Y2, Y2
+	VPMULUDQ     448(AX), Y7, Y7
+	VPMULUDQ     480(AX), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y10, Y4, Y4
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPSLLQ       $0x20, Y6, Y6
+	VPBLENDD     $0xaa, Y6, Y2, Y2
+	VPSLLQ       $0x20, Y7, Y7
+	VPBLENDD     $0xaa, Y7, Y3, Y3
+	VPSLLQ       $0x20, Y4, Y4
+	VPBLENDD     $0xaa, Y4, Y0, Y0
+	VPSLLQ       $0x20, Y5, Y5
+	VPBLENDD     $0xaa, Y5, Y1, Y1
+	VPUNPCKLDQ   Y3, Y2, Y6
+	VPUNPCKHDQ   Y3, Y2, Y7
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y5
+	VPUNPCKLQDQ  Y4, Y6, Y2
+	VPMAXUD      Y13, Y2, Y8
+	VPCMPEQD     Y2, Y8, Y8
+	VMULPS       (DX), Y14, Y9
+	VANDPS       Y8, Y9, Y9
+	VMOVUPS      Y9, (CX)
+	VPUNPCKHQDQ  Y4, Y6, Y3
+	VPMAXUD      Y13, Y3, Y8
+	VPCMPEQD     Y3, Y8, Y8
+	VMULPS       32(DX), Y14, Y9
+	VANDPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 32(CX)
+	VPUNPCKLQDQ  Y5, Y7, Y0
+	VPMAXUD      Y13, Y0, Y8
+	VPCMPEQD     Y0, Y8, Y8
+	VMULPS       64(DX), Y14, Y9
+	VANDPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 64(CX)
+	VPUNPCKHQDQ  Y5, Y7, Y1
+	VPMAXUD      Y13, Y1, Y8
+	VPCMPEQD     Y1, Y8, Y8
+	VMULPS       96(DX), Y14, Y9
+	VANDPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 96(CX)
+	VPADDD       704(AX), Y12, Y12
 	ADDQ         $0x00000080, DX
 	ADDQ         $0x00000080, CX
 	DECQ         BX
 	JMP          group99
 
 groups100:
+	VZEROUPPER
+	RET
+
+// func uniform2(dst *float32, groups int, k0 uint32, k1 uint32, block uint32, blockHigh uint32, bound float32)
+// Requires: AVX, AVX2
+TEXT ·uniform2(SB), NOSPLIT, $0-36
+	LEAQ         rowConstants<>+0(SB), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         groups+8(FP), DX
+	VBROADCASTSS bound+32(FP), Y13
+	VBROADCASTSS block+24(FP), Y12
+	VPADDD       736(AX), Y12, Y12
+
+group101:
+	TESTQ        DX, DX
+	JZ           groups102
+	VMOVAPS      Y12, Y0
+	VPSRLQ       $0x20, Y12, Y4
+	VBROADCASTSS blockHigh+28(FP), Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y2, Y6
+	VMOVAPS      Y3, Y7
+	VBROADCASTSS k0+16(FP), Y10
+	VBROADCASTSS k1+20(FP), Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y2, Y2
+	VPMULUDQ     480(AX), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y10, Y3, Y3
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y11, Y1, Y1
+	VPMULUDQ     448(AX), Y6, Y6
+	VPMULUDQ     480(AX), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y10, Y7, Y7
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y11, Y5, Y5
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y3, Y3
+	VPMULUDQ     480(AX), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y10, Y0, Y0
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y11, Y2, Y2
+	VPMULUDQ     448(AX), Y7, Y7
+	VPMULUDQ     480(AX), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y10, Y4, Y4
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y2, Y2
+	VPMULUDQ     480(AX), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y10, Y3, Y3
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y11, Y1, Y1
+	VPMULUDQ     448(AX), Y6, Y6
+	VPMULUDQ     480(AX), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y10, Y7, Y7
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y11, Y5, Y5
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y3, Y3
+	VPMULUDQ     480(AX), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y10, Y0, Y0
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y11, Y2, Y2
+	VPMULUDQ     448(AX), Y7, Y7
+	VPMULUDQ     480(AX), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y10, Y4, Y4
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPSLLQ       $0x20, Y6, Y6
+	VPBLENDD     $0xaa, Y6, Y2, Y2
+	VPSLLQ       $0x20, Y7, Y7
+	VPBLENDD     $0xaa, Y7, Y3, Y3
+	VPSLLQ       $0x20, Y4, Y4
+	VPBLENDD     $0xaa, Y4, Y0, Y0
+	VPSLLQ       $0x20, Y5, Y5
+	VPBLENDD     $0xaa, Y5, Y1, Y1
+	VPUNPCKLDQ   Y3, Y2, Y6
+	VPUNPCKHDQ   Y3, Y2, Y7
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y5
+	VPUNPCKLQDQ  Y4, Y6, Y2
+	VPSRLD       $0x08, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       576(AX), Y2, Y2
+	VSUBPS       (AX), Y2, Y2
+	VMULPS       Y13, Y2, Y2
+	VMOVUPS      Y2, (CX)
+	VPUNPCKHQDQ  Y4, Y6, Y3
+	VPSRLD       $0x08, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       576(AX), Y3, Y3
+	VSUBPS       (AX), Y3, Y3
+	VMULPS       Y13, Y3, Y3
+	VMOVUPS      Y3, 32(CX)
+	VPUNPCKLQDQ  Y5, Y7, Y0
+	VPSRLD       $0x08, Y0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       576(AX), Y0, Y0
+	VSUBPS       (AX), Y0, Y0
+	VMULPS       Y13, Y0, Y0
+	VMOVUPS      Y0, 64(CX)
+	VPUNPCKHQDQ  Y5, Y7, Y1
+	VPSRLD       $0x08, Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       576(AX), Y1, Y1
+	VSUBPS       (AX), Y1, Y1
+	VMULPS       Y13, Y1, Y1
+	VMOVUPS      Y1, 96(CX)
+	VPADDD       704(AX), Y12, Y12
+	ADDQ         $0x00000080, CX
+	DECQ         DX
+	JMP          group101
+
+groups102:
+	VZEROUPPER
+	RET
+
+// func normal2(dst *float32, vectors int, k0 uint32, k1 uint32, block uint32, blockHigh uint32, step float32)
+// Requires: AVX, AVX2
+TEXT ·normal2(SB), NOSPLIT, $0-36
+	LEAQ         rowConstants<>+0(SB), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         vectors+8(FP), DX
+	VBROADCASTSS step+32(FP), Y14
+	VBROADCASTSS block+24(FP), Y12
+	VPADDD       768(AX), Y12, Y12
+
+group103:
+	TESTQ        DX, DX
+	JZ           groups104
+	VMOVUPS      608(AX), Y13
+	VMOVAPS      Y12, Y0
+	VPSRLQ       $0x20, Y12, Y4
+	VBROADCASTSS blockHigh+28(FP), Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y2, Y6
+	VMOVAPS      Y3, Y7
+	VBROADCASTSS k0+16(FP), Y10
+	VBROADCASTSS k1+20(FP), Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y2, Y2
+	VPMULUDQ     480(AX), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y10, Y3, Y3
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y11, Y1, Y1
+	VPMULUDQ     448(AX), Y6, Y6
+	VPMULUDQ     480(AX), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y10, Y7, Y7
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y11, Y5, Y5
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y3, Y3
+	VPMULUDQ     480(AX), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y10, Y0, Y0
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y11, Y2, Y2
+	VPMULUDQ     448(AX), Y7, Y7
+	VPMULUDQ     480(AX), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y10, Y4, Y4
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y2, Y2
+	VPMULUDQ     480(AX), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y10, Y3, Y3
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y11, Y1, Y1
+	VPMULUDQ     448(AX), Y6, Y6
+	VPMULUDQ     480(AX), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y10, Y7, Y7
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y11, Y5, Y5
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y3, Y3
+	VPMULUDQ     480(AX), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y10, Y0, Y0
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y11, Y2, Y2
+	VPMULUDQ     448(AX), Y7, Y7
+	VPMULUDQ     480(AX), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y10, Y4, Y4
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPSLLQ       $0x20, Y6, Y6
+	VPBLENDD     $0xaa, Y6, Y2, Y2
+	VPSRLD       $0x10, Y2, Y6
+	VPAND        640(AX), Y2, Y2
+	VPADDD       Y6, Y13, Y13
+	VPADDD       Y2, Y13, Y13
+	VPSLLQ       $0x20, Y7, Y7
+	VPBLENDD     $0xaa, Y7, Y3, Y3
+	VPSRLD       $0x10, Y3, Y7
+	VPAND        640(AX), Y3, Y3
+	VPADDD       Y7, Y13, Y13
+	VPADDD       Y3, Y13, Y13
+	VPSLLQ       $0x20, Y4, Y4
+	VPBLENDD     $0xaa, Y4, Y0, Y0
+	VPSRLD       $0x10, Y0, Y4
+	VPAND        640(AX), Y0, Y0
+	VPADDD       Y4, Y13, Y13
+	VPADDD       Y0, Y13, Y13
+	VMOVAPS      Y12, Y0
+	VPSRLQ       $0x20, Y12, Y4
+	VBROADCASTSS blockHigh+28(FP), Y1
+	VMOVUPS      672(AX), Y2
+	VXORPS       Y3, Y3, Y3
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y2, Y6
+	VMOVAPS      Y3, Y7
+	VBROADCASTSS k0+16(FP), Y10
+	VBROADCASTSS k1+20(FP), Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y2, Y2
+	VPMULUDQ     480(AX), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y10, Y3, Y3
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y11, Y1, Y1
+	VPMULUDQ     448(AX), Y6, Y6
+	VPMULUDQ     480(AX), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y10, Y7, Y7
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y11, Y5, Y5
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y3, Y3
+	VPMULUDQ     480(AX), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y10, Y0, Y0
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y11, Y2, Y2
+	VPMULUDQ     448(AX), Y7, Y7
+	VPMULUDQ     480(AX), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y10, Y4, Y4
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y2, Y2
+	VPMULUDQ     480(AX), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y10, Y3, Y3
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y11, Y1, Y1
+	VPMULUDQ     448(AX), Y6, Y6
+	VPMULUDQ     480(AX), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y10, Y7, Y7
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y11, Y5, Y5
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y3, Y3
+	VPMULUDQ     480(AX), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y10, Y0, Y0
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y11, Y2, Y2
+	VPMULUDQ     448(AX), Y7, Y7
+	VPMULUDQ     480(AX), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y10, Y4, Y4
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y0, Y0
+	VPMULUDQ     480(AX), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y8, Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPSRLQ       $0x20, Y0, Y8
+	VPXOR        Y8, Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     448(AX), Y4, Y4
+	VPMULUDQ     480(AX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y9, Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPADDD       512(AX), Y10, Y10
+	VPADDD       544(AX), Y11, Y11
+	VPMULUDQ     448(AX), Y1, Y1
+	VPMULUDQ     480(AX), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y8
+	VPXOR        Y8, Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPSRLQ       $0x20, Y1, Y8
+	VPXOR        Y8, Y0, Y0
+	VPXOR        Y11, Y0, Y0
+	VPMULUDQ     448(AX), Y5, Y5
+	VPMULUDQ     480(AX), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y9, Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y9
+	VPXOR        Y9, Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPSLLQ       $0x20, Y6, Y6
+	VPBLENDD     $0xaa, Y6, Y2, Y2
+	VPSRLD       $0x10, Y2, Y6
+	VPAND        640(AX), Y2, Y2
+	VPADDD       Y6, Y13, Y13
+	VPADDD       Y2, Y13, Y13
+	VPSLLQ       $0x20, Y7, Y7
+	VPBLENDD     $0xaa, Y7, Y3, Y3
+	VPSRLD       $0x10, Y3, Y7
+	VPAND        640(AX), Y3, Y3
+	VPADDD       Y7, Y13, Y13
+	VPADDD       Y3, Y13, Y13
+	VPSLLQ       $0x20, Y4, Y4
+	VPBLENDD     $0xaa, Y4, Y0, Y0
+	VPSRLD       $0x10, Y0, Y4
+	VPAND        640(AX), Y0, Y0
+	VPADDD       Y4, Y13, Y13
+	VPADDD       Y0, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y14, Y13, Y13
+	VMOVUPS      Y13, (CX)
+	VPADDD       704(AX), Y12, Y12
+	ADDQ         $0x00000020, CX
+	DECQ         DX
+	JMP          group103
+
+groups104:
+	VZEROUPPER
+	RET
+
+// func int8Row2(dst *float32, src *int8, n int, scale float32)
+// Requires: AVX, AVX2
+TEXT ·int8Row2(SB), NOSPLIT, $0-28
+	LEAQ         rowConstants<>+0(SB), AX
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS scale+24(FP), Y8
+
+loop105:
+	SUBQ      $0x00000020, DX
+	JL        done106
+	VPMOVSXBD (CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    Y8, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVSXBD 8(CX), Y1
+	VCVTDQ2PS Y1, Y1
+	VMULPS    Y8, Y1, Y1
+	VMOVUPS   Y1, 32(AX)
+	VPMOVSXBD 16(CX), Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    Y8, Y2, Y2
+	VMOVUPS   Y2, 64(AX)
+	VPMOVSXBD 24(CX), Y3
+	VCVTDQ2PS Y3, Y3
+	VMULPS    Y8, Y3, Y3
+	VMOVUPS   Y3, 96(AX)
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000080, AX
+	JMP       loop105
+
+done106:
+	ADDQ $0x00000020, DX
+
+loop107:
+	SUBQ      $0x00000008, DX
+	JL        done108
+	VPMOVSXBD (CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    Y8, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $0x00000008, CX
+	ADDQ      $0x00000020, AX
+	JMP       loop107
+
+done108:
+	ADDQ $0x00000008, DX
+	VZEROUPPER
+	RET
+
+// func nf4Blocks2(dst *float32, codes *byte, sizes *int8, n int, scale float32, mean float32, levels *float32)
+// Requires: AVX, AVX2
+TEXT ·nf4Blocks2(SB), NOSPLIT, $0-48
+	LEAQ         rowConstants<>+0(SB), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         codes+8(FP), DX
+	MOVQ         sizes+16(FP), BX
+	MOVQ         n+24(FP), SI
+	MOVQ         levels+40(FP), DI
+	VBROADCASTSS scale+32(FP), Y8
+	VBROADCASTSS mean+36(FP), Y9
+	VMOVUPS      (DI), Y11
+	VMOVUPS      32(DI), Y13
+	VMOVUPS      800(AX), Y15
+
+block109:
+	TESTQ        SI, SI
+	JZ           done111
+	VPBROADCASTB (BX), Y10
+	VPSRAD       $0x18, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VADDPS       Y9, Y10, Y10
+	VMULPS       Y10, Y11, Y12
+	VMULPS       Y10, Y13, Y14
+	CMPQ         SI, $0x40
+	JL           some110
+	VPBROADCASTD (DX), Y1
+	VPSRLVD      Y15, Y1, Y1
+	VPERMPS      Y12, Y1, Y0
+	VPERMPS      Y14, Y1, Y10
+	VPSLLD       $0x1c, Y1, Y1
+	VBLENDVPS    Y1, Y10, Y0, Y0
+	VMOVUPS      Y0, (CX)
+	VPBROADCASTD 4(DX), Y3
+	VPSRLVD      Y15, Y3, Y3
+	VPERMPS      Y12, Y3, Y2
+	VPERMPS      Y14, Y3, Y10
+	VPSLLD       $0x1c, Y3, Y3
+	VBLENDVPS    Y3, Y10, Y2, Y2
+	VMOVUPS      Y2, 32(CX)
+	VPBROADCASTD 8(DX), Y5
+	VPSRLVD      Y15, Y5, Y5
+	VPERMPS      Y12, Y5, Y4
+	VPERMPS      Y14, Y5, Y10
+	VPSLLD       $0x1c, Y5, Y5
+	VBLENDVPS    Y5, Y10, Y4, Y4
+	VMOVUPS      Y4, 64(CX)
+	VPBROADCASTD 12(DX), Y7
+	VPSRLVD      Y15, Y7, Y7
+	VPERMPS      Y12, Y7, Y6
+	VPERMPS      Y14, Y7, Y10
+	VPSLLD       $0x1c, Y7, Y7
+	VBLENDVPS    Y7, Y10, Y6, Y6
+	VMOVUPS      Y6, 96(CX)
+	VPBROADCASTD 16(DX), Y1
+	VPSRLVD      Y15, Y1, Y1
+	VPERMPS      Y12, Y1, Y0
+	VPERMPS      Y14, Y1, Y10
+	VPSLLD       $0x1c, Y1, Y1
+	VBLENDVPS    Y1, Y10, Y0, Y0
+	VMOVUPS      Y0, 128(CX)
+	VPBROADCASTD 20(DX), Y3
+	VPSRLVD      Y15, Y3, Y3
+	VPERMPS      Y12, Y3, Y2
+	VPERMPS      Y14, Y3, Y10
+	VPSLLD       $0x1c, Y3, Y3
+	VBLENDVPS    Y3, Y10, Y2, Y2
+	VMOVUPS      Y2, 160(CX)
+	VPBROADCASTD 24(DX), Y5
+	VPSRLVD      Y15, Y5, Y5
+	VPERMPS      Y12, Y5, Y4
+	VPERMPS      Y14, Y5, Y10
+	VPSLLD       $0x1c, Y5, Y5
+	VBLENDVPS    Y5, Y10, Y4, Y4
+	VMOVUPS      Y4, 192(CX)
+	VPBROADCASTD 28(DX), Y7
+	VPSRLVD      Y15, Y7, Y7
+	VPERMPS      Y12, Y7, Y6
+	VPERMPS      Y14, Y7, Y10
+	VPSLLD       $0x1c, Y7, Y7
+	VBLENDVPS    Y7, Y10, Y6, Y6
+	VMOVUPS      Y6, 224(CX)
+	ADDQ         $0x01, BX
+	ADDQ         $0x20, DX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x40, SI
+	JMP          block109
+
+some110:
+	VPBROADCASTD (DX), Y1
+	VPSRLVD      Y15, Y1, Y1
+	VPERMPS      Y12, Y1, Y0
+	VPERMPS      Y14, Y1, Y10
+	VPSLLD       $0x1c, Y1, Y1
+	VBLENDVPS    Y1, Y10, Y0, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $0x04, DX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, SI
+	JNZ          some110
+
+done111:
 	VZEROUPPER
 	RET

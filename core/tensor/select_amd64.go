@@ -12,7 +12,10 @@ var (
 		{16, 9, []func(*tile){nil, tile2x1x16, tile2x2x16, tile2x3x16, tile2x4x16, tile2x5x16, tile2x6x16}},
 		{8, 1, []func(*tile){nil, tile2x1x8, tile2x2x8, tile2x3x8, tile2x4x8, tile2x5x8, tile2x6x8, tile2x7x8, tile2x8x8, tile2x9x8, tile2x10x8, tile2x11x8, tile2x12x8}},
 	}
-	rows512 = rowSet{
+	few512   = []fewSet{1: {32, few512x1}, 2: {32, few512x2}, 3: {32, few512x3}}
+	few2     = []fewSet{1: {32, few2x1}, 2: {16, few2x2}, 3: {16, few2x3}}
+	fewLines = []fewSet{1: {32, fewLines1}, 2: {16, fewLines2}, 3: {16, fewLines3}}
+	rows512  = rowSet{
 		add:                add512,
 		scale:              scale512,
 		sumSquares:         sumSquares512,
@@ -57,20 +60,21 @@ func hasAVX512() bool {
 // assembly for, best first.
 func machineISAs() (sets []instructionSet) {
 	if hasAVX512() {
-		sets = append(sets, instructionSet{"avx512", func() Kernels { return newSIMD("avx512", 16, tiles512, &rows512) }})
+		sets = append(sets, instructionSet{"avx512", func() Kernels { return newSIMD("avx512", 16, tiles512, few512, &rows512) }})
 	}
 	if hasAVX2() {
-		sets = append(sets, instructionSet{"avx2", func() Kernels { return newSIMD("avx2", 8, tiles2, &rows2) }})
+		sets = append(sets, instructionSet{"avx2", func() Kernels { return newSIMD("avx2", 8, tiles2, few2, &rows2) }})
 	}
 	return sets
 }
 
-func machineDroppers() (all []dropper) {
+// machineExact lists the same for exactSet.
+func machineExact() (sets []exactSet) {
 	if hasAVX512() {
-		all = append(all, dropper{64, dropout512})
+		sets = append(sets, exactSet{"avx512", 16, dropout512, uniform512, normal512, int8Row512, nf4Blocks512})
 	}
 	if hasAVX2() {
-		all = append(all, dropper{32, dropout2})
+		sets = append(sets, exactSet{"avx2", 8, dropout2, uniform2, normal2, int8Row2, nf4Blocks2})
 	}
-	return all
+	return sets
 }

@@ -54,12 +54,28 @@ func (s *simd) turned(c, a, b Matrix, acc bool) {
 	}
 }
 
-// fewColumns is the number of columns that few1, few2 and few3 take at once.
-var fewColumns = [4]int{1: 32, 2: 24, 3: 16}
+// fewSet is the function for a number of rows of a with bᵀ in place, and the
+// number of columns that it takes at once.
+type fewSet struct {
+	columns int
+	run     func(*tile)
+}
 
-// isFew tells whether the functions for up to three rows apply.
-func isFew(m, n, k int, a, b Matrix) bool {
-	return m < len(fewColumns) && n >= fewColumns[m] && k%8 == 0 && a.ColStride == 1 && b.ColStride != 1
+// fewFor is the function that applies to a product; it has no columns if none
+// does. Rows of bᵀ that are a multiple of 2048 bytes apart share two sets of the
+// first-level cache, which hold half of those that run side by side.
+func (s *simd) fewFor(m, n, k int, a, b Matrix) fewSet {
+	if m >= len(s.fewSets) || k%8 != 0 || a.ColStride != 1 || b.ColStride == 1 {
+		return fewSet{}
+	}
+	few := s.fewSets[m]
+	if b.ColStride%512 == 0 && k%16 == 0 && evenly(k, blockK, 8)%16 == 0 {
+		few = fewLines[m]
+	}
+	if n < few.columns {
+		return fewSet{}
+	}
+	return few
 }
 
 // fewPanels bounds one call of assembly to about 50 µs, as chunk does.
@@ -67,8 +83,8 @@ const fewPanels = 64
 
 // few computes up to three rows with bᵀ in place; columns that fill no panel go
 // the usual way.
-func (s *simd) few(c, a, b Matrix, acc bool) {
-	width := fewColumns[c.Rows]
+func (s *simd) few(few fewSet, c, a, b Matrix, acc bool) {
+	width := few.columns
 	whole := c.Cols / width * width
 	deep := evenly(a.Cols, blockK, 8)
 	for j := 0; j < whole; j += fewPanels * width {
@@ -82,14 +98,7 @@ func (s *simd) few(c, a, b Matrix, acc bool) {
 			if p == 0 && !acc {
 				s.t.add = 0
 			}
-			switch c.Rows {
-			case 1:
-				few1(&s.t)
-			case 2:
-				few2(&s.t)
-			case 3:
-				few3(&s.t)
-			}
+			few.run(&s.t)
 		}
 	}
 	if whole < c.Cols {

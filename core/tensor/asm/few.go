@@ -11,28 +11,48 @@ import (
 // fewRows writes the products of one, two and three rows of a with bᵀ in place:
 // blocks of 8 rows × 4 columns of bᵀ are transposed in registers and used at
 // once. Eight lanes serve both instruction sets, since loads and shuffles are
-// the limit. Some groups of 8 columns of c run side by side to hide the latency
-// of the chains.
+// the limit; the 32 registers of AVX-512 let more blocks share what is read of
+// a. Several groups of 8 rows of bᵀ run side by side, and those of a block take
+// turns, to hide the latency of the chains.
+//
+// Where many rows fall into few sets of the first-level cache, their lines do
+// not stay until the next turn: there, a group uses up its lines before the
+// next group begins.
 func fewRows(c *build.Context) {
 	c.ConstraintExpr("amd64")
-	for rows, groups := range []int{4, 3, 2} {
-		f := &fewWriter{transposer: transposer{Context: c}, rows: rows + 1, groups: groups}
-		f.write()
+	for _, form := range []fewForm{
+		{name: "512x", registers: 32, blocks: 4, columns: 8, groups: [3]int{4, 4, 4}},
+		{name: "2x", registers: 16, blocks: 2, columns: 8, groups: [3]int{4, 2, 2}},
+		{name: "Lines", registers: 16, blocks: 1, columns: 16, groups: [3]int{4, 2, 2}},
+	} {
+		for rows, groups := range form.groups {
+			f := &fewWriter{transposer: transposer{Context: c}, fewForm: form, rows: rows + 1, count: groups}
+			f.write()
+		}
 	}
+}
+
+type fewForm struct {
+	name      string
+	registers int
+	blocks    int    // that are worked on together
+	columns   int    // of bᵀ in one turn of the loop
+	groups    [3]int // of 8 rows of bᵀ, for each number of rows of a
 }
 
 type fewWriter struct {
 	transposer
-	rows, groups int
+	fewForm
+	rows, count  int // of a, and groups
 	arg, a, aRow reg.GPVirtual
 	bases        []reg.GPVirtual
 }
 
 func (f *fewWriter) write() {
-	name := fmt.Sprintf("few%d", f.rows)
-	tileFunction(f.Context, name, fmt.Sprintf(
-		"%s multiplies %d rows of a, whose column stride must be 4, with the rows of bᵀ:", name, f.rows),
-		fmt.Sprintf("panels of %d of them, bRow apart; k must be a multiple of 8.", 8*f.groups))
+	name := fmt.Sprintf("few%s%d", f.name, f.rows)
+	tileFunction(f.Context, name,
+		fmt.Sprintf("%s multiplies %d rows of a, whose column stride must be 4, with the rows of bᵀ:", name, f.rows),
+		fmt.Sprintf("panels of %d of them, bRow apart; k must be a multiple of %d.", 8*f.count, f.columns))
 	f.arg, f.a, f.srcRow = f.GP64(), f.GP64(), f.GP64()
 	f.Load(f.Param("t"), f.arg)
 	f.MOVQ(at(f.arg, tileBRow), f.srcRow)
@@ -44,7 +64,7 @@ func (f *fewWriter) write() {
 	f.LEAQ(indexed(f.srcRow, f.srcRow, 2, 0), f.row3)
 	f.LEAQ(indexed(f.srcRow, f.srcRow, 4, 0), f.row5)
 	f.LEAQ(indexed(f.row3, f.srcRow, 4, 0), f.row7)
-	for range f.groups {
+	for range f.count {
 		f.bases = append(f.bases, f.GP64())
 	}
 
@@ -58,7 +78,7 @@ func (f *fewWriter) write() {
 		f.LEAQ(indexed(f.bases[i], f.srcRow, 8, 0), b)
 	}
 	for r := range f.rows {
-		for g := range f.groups {
+		for g := range f.count {
 			f.VXORPS(f.acc(r, g), f.acc(r, g), f.acc(r, g))
 		}
 	}
@@ -66,14 +86,23 @@ func (f *fewWriter) write() {
 	k := f.GP64()
 	f.MOVQ(at(f.arg, tileK), k)
 	f.Label("k")
-	for g, b := range f.bases {
-		for half := range 2 {
-			f.half(g, b, 16*half)
-		}
-		f.ADDQ(operand.Imm(32), b)
+	// A group does half of a turn, or all of it.
+	part := f.columns
+	if f.blocks > 1 {
+		part = f.columns / 2
 	}
-	f.ADDQ(operand.Imm(32), f.a)
-	f.SUBQ(operand.Imm(8), k)
+	for from := 0; from < f.columns; from += part {
+		for g := 0; g < f.count; g += f.blocks {
+			for j := from; j < from+part; j += 4 {
+				f.multiply(g, 4*j)
+			}
+		}
+	}
+	for _, b := range f.bases {
+		f.ADDQ(operand.Imm(uint64(4*f.columns)), b)
+	}
+	f.ADDQ(operand.Imm(uint64(4*f.columns)), f.a)
+	f.SUBQ(operand.Imm(uint64(f.columns)), k)
 	f.JNZ(operand.LabelRef("k"))
 
 	row := f.GP64()
@@ -82,7 +111,7 @@ func (f *fewWriter) write() {
 	f.eachAcc(col, row, func(v reg.VecPhysical, c operand.Mem) { f.VADDPS(c, v, v) })
 	f.Label("store")
 	f.eachAcc(col, row, func(v reg.VecPhysical, c operand.Mem) { f.VMOVUPS(v, c) })
-	f.ADDQ(operand.Imm(uint64(32*f.groups)), col)
+	f.ADDQ(operand.Imm(uint64(32*f.count)), col)
 	done := f.GP64()
 	f.MOVQ(at(f.arg, tileK), done)
 	f.SHLQ(operand.Imm(2), done)
@@ -94,28 +123,51 @@ func (f *fewWriter) write() {
 	f.RET()
 }
 
-// acc is the accumulator of row r and group g.
-func (f *fewWriter) acc(r, g int) reg.VecPhysical { return vector(9+r*f.groups+g, 8) }
+// acc is the accumulator of row r and group g: one of the last registers.
+func (f *fewWriter) acc(r, g int) reg.VecPhysical {
+	return vector(f.registers-1-r*f.count-g, 8)
+}
 
-// half does four columns of eight rows of bᵀ, disp bytes behind b and a.
-func (f *fewWriter) half(g int, b reg.GPVirtual, disp int) {
-	var v [4]reg.VecPhysical
-	for r := range v {
-		v[r] = vector(r, 8)
-		f.VMOVUPS(f.row(b, r, disp), v[r].AsX())
-		f.VINSERTF128(operand.Imm(1), f.row(b, r+4, disp), v[r], v[r])
+// multiply does four columns of eight rows of bᵀ, disp bytes behind b and a,
+// for some groups from g on.
+func (f *fewWriter) multiply(g, disp int) {
+	free := [2]reg.VecPhysical{vector(4*f.blocks, 8), vector(4*f.blocks+1, 8)}
+	columns := make([][4]reg.VecPhysical, f.blocks)
+	for n := range columns {
+		if disp%32 == 0 {
+			f.prefetch(f.bases[g+n], disp)
+		}
+		var v [4]reg.VecPhysical
+		for r := range v {
+			v[r] = vector(4*n+r, 8)
+			f.VMOVUPS(f.row(f.bases[g+n], r, disp), v[r].AsX())
+			f.VINSERTF128(operand.Imm(1), f.row(f.bases[g+n], r+4, disp), v[r], v[r])
+		}
+		columns[n], free = f.shuffleHalf(v, free)
 	}
-	f.shuffleHalf(v, 4)
-	x := vector(8, 8)
-	for j, column := range v {
+	for j := range 4 {
 		for r := range f.rows {
-			a := at(f.a, disp+4*j)
+			x, a := free[(j*f.rows+r)%2], at(f.a, disp+4*j)
 			if r > 0 {
 				a = indexed(f.a, f.aRow, uint8(r), disp+4*j)
 			}
 			f.VBROADCASTSS(a, x)
-			f.VFMADD231PS(column, x, f.acc(r, g))
+			for n, c := range columns {
+				f.VFMADD231PS(c[j], x, f.acc(r, g+n))
+			}
 		}
+	}
+}
+
+// prefetch asks for lines of the next panel. They may come from memory, whose
+// prefetchers run along rows and have to start anew with each. A line is asked
+// for twice, once for either half: with one request each, fewer come in time.
+func (f *fewWriter) prefetch(b reg.GPVirtual, disp int) {
+	ahead := f.GP64()
+	f.MOVQ(at(f.arg, tileBPanel), ahead)
+	f.ADDQ(b, ahead)
+	for r := range 8 {
+		f.PREFETCHT1(f.row(ahead, r, disp))
 	}
 }
 
@@ -123,7 +175,7 @@ func (f *fewWriter) half(g int, b reg.GPVirtual, disp int) {
 func (f *fewWriter) eachAcc(col, row reg.GPVirtual, do func(reg.VecPhysical, operand.Mem)) {
 	f.MOVQ(col, row)
 	for r := range f.rows {
-		for g := range f.groups {
+		for g := range f.count {
 			do(f.acc(r, g), at(row, 32*g))
 		}
 		if r < f.rows-1 {

@@ -119,6 +119,9 @@ func transpose(c *build.Context, masks operand.Mem) {
 		} else {
 			second := c.GP64()
 			c.LEAQ(indexed(to, t.dstRow, 8, 0), second)
+			if width == 16 {
+				t.prefetch(from)
+			}
 			for i := range width / 8 {
 				t.whole(from, []reg.GPVirtual{to, second}[i], 32*i)
 			}
@@ -182,6 +185,19 @@ func (t transposer) row(base reg.GPVirtual, r, disp int) operand.Mem {
 	return indexed(base, t.srcRow, uint8(r), disp)
 }
 
+// prefetch asks for the lines of the rows that packB comes to next, 16 further
+// down. They may come from memory, whose prefetchers run along rows and have to
+// start anew with each. They go to the second-level cache: the first one is
+// full of what is worked on.
+func (t transposer) prefetch(from reg.GPVirtual) {
+	ahead := t.GP64()
+	t.LEAQ(indexed(from, t.srcRow, 8, 0), ahead)
+	t.LEAQ(indexed(ahead, t.srcRow, 8, 0), ahead)
+	for r := range 8 {
+		t.PREFETCHT1(t.row(ahead, r, 0))
+	}
+}
+
 // whole transposes 8×8 values. Lanes 0-3 of v[r] hold row r, lanes 4-7 row
 // r+4: the halves are brought together by loads, which leaves 16 shuffles.
 func (t transposer) whole(from, to reg.GPVirtual, disp int) {
@@ -192,10 +208,9 @@ func (t transposer) whole(from, to reg.GPVirtual, disp int) {
 		t.VINSERTF128(operand.Imm(1), t.row(from, r+4, disp), v[r], v[r])
 		t.VINSERTF128(operand.Imm(1), t.row(from, r+4, disp+16), v[r+4], v[r+4])
 	}
-	t.shuffle(v)
 	p := t.GP64()
 	t.MOVQ(to, p)
-	for j, o := range v {
+	for j, o := range t.shuffle(v) {
 		t.VMOVUPS(o, at(p, 0))
 		if j < 7 {
 			t.ADDQ(t.dstRow, p)
@@ -203,29 +218,29 @@ func (t transposer) whole(from, to reg.GPVirtual, disp int) {
 	}
 }
 
-// shuffle finishes the transposition: column j of the block comes to v[j].
-func (t transposer) shuffle(v [8]reg.VecPhysical) {
-	t.shuffleHalf([4]reg.VecPhysical(v[:4]), 8)
-	t.shuffleHalf([4]reg.VecPhysical(v[4:]), 8)
+// shuffle finishes the transposition and returns the columns of the block.
+func (t transposer) shuffle(v [8]reg.VecPhysical) (columns [8]reg.VecPhysical) {
+	free := [2]reg.VecPhysical{vector(8, 8), vector(9, 8)}
+	for half := range 2 {
+		var c [4]reg.VecPhysical
+		c, free = t.shuffleHalf([4]reg.VecPhysical(v[4*half:]), free)
+		copy(columns[4*half:], c[:])
+	}
+	return columns
 }
 
-// shuffleHalf does it for four columns, with four registers from spare on.
-func (t transposer) shuffleHalf(v [4]reg.VecPhysical, spare int) {
-	var u [4]reg.VecPhysical
-	for i := range u {
-		u[i] = vector(spare+i, 8)
+// shuffleHalf does it for four columns with two spare registers. It returns
+// those that the columns come to and two that are free then.
+func (t transposer) shuffleHalf(v [4]reg.VecPhysical, spare [2]reg.VecPhysical) (columns [4]reg.VecPhysical, free [2]reg.VecPhysical) {
+	t.VUNPCKLPS(v[1], v[0], spare[0])
+	t.VUNPCKHPS(v[1], v[0], spare[1])
+	t.VUNPCKLPS(v[3], v[2], v[0])
+	t.VUNPCKHPS(v[3], v[2], v[1])
+	for i := range 2 {
+		t.VUNPCKLPD(v[i], spare[i], v[2+i])
+		t.VUNPCKHPD(v[i], spare[i], spare[i])
 	}
-	t.VUNPCKLPS(v[1], v[0], u[0])
-	t.VUNPCKHPS(v[1], v[0], u[1])
-	t.VUNPCKLPS(v[3], v[2], u[2])
-	t.VUNPCKHPS(v[3], v[2], u[3])
-	for j := range v {
-		if j%2 == 0 {
-			t.VUNPCKLPD(u[j/2+2], u[j/2], v[j])
-		} else {
-			t.VUNPCKHPD(u[j/2+2], u[j/2], v[j])
-		}
-	}
+	return [4]reg.VecPhysical{v[2], spare[0], v[3], spare[1]}, [2]reg.VecPhysical{v[0], v[1]}
 }
 
 // part transposes min(rows, 8) × min(cols, 8) values; missing rows are zeros
@@ -259,10 +274,9 @@ func (t transposer) part(label string, from, to, rows, cols reg.GPVirtual, masks
 		t.VPERM2F128(operand.Imm(0x31), v[r+4], v[r], v[r+4])
 		t.VMOVAPS(low, v[r])
 	}
-	t.shuffle(v)
 	p := t.GP64()
 	t.MOVQ(to, p)
-	for j, o := range v {
+	for j, o := range t.shuffle(v) {
 		if j > 0 {
 			t.CMPQ(n, operand.Imm(uint64(j)))
 			t.JLE(operand.LabelRef(label + "written"))

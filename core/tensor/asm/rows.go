@@ -22,9 +22,9 @@ func rowKernels(c *build.Context, set isa) {
 	}
 	values[lanesPerVector] = uint32(set.lanes)
 	w.constants = w.constantTable(values[:counterOrder])
-	for lane := range set.lanes {
-		w.AddDatum(4*(counterOrder*set.lanes+lane), operand.U32(lane%4*(set.lanes/4)+lane/4))
-	}
+	w.laneConstant(counterOrder, func(lane int) int { return lane%4*(set.lanes/4) + lane/4 })
+	w.laneConstant(laneOrder, func(lane int) int { return lane })
+	w.laneConstant(nibbleShift, func(lane int) int { return 4 * lane })
 	w.masks = maskTable(c, "rowMasks")
 	w.elementwise()
 	w.norms()
@@ -33,6 +33,9 @@ func rowKernels(c *build.Context, set isa) {
 	w.rope()
 	w.adamW()
 	w.dropout()
+	w.uniform()
+	w.normal()
+	w.quantized()
 }
 
 // rowWriter writes functions that run over slices vector by vector. A vector
@@ -68,8 +71,14 @@ const (
 	philoxM1
 	philoxW0
 	philoxW1
+	uniformStep
+	normalShift
+	lowHalf
+	integerOne
 	lanesPerVector
-	counterOrder // the last: its lanes differ
+	counterOrder // the lanes of this and those behind it differ
+	laneOrder
+	nibbleShift
 	constantCount
 )
 
@@ -96,6 +105,10 @@ var constantValues = [constantCount]uint32{
 	philoxM1:     0xCD9E8D57,
 	philoxW0:     0x9E3779B9,
 	philoxW1:     0xBB67AE85,
+	uniformStep:  bits(1.0 / (1 << 23)),
+	normalShift:  1<<32 - 12*65535/2,
+	lowHalf:      0xffff,
+	integerOne:   1,
 }
 
 func (w *rowWriter) constantTable(values []uint32) operand.Mem {
@@ -107,6 +120,14 @@ func (w *rowWriter) constantTable(values []uint32) operand.Mem {
 		}
 	}
 	return m
+}
+
+// laneConstant adds a constant with a value for each lane to the table, in the
+// order of the constants.
+func (w *rowWriter) laneConstant(i int, value func(lane int) int) {
+	for lane := range w.set.lanes {
+		w.AddDatum(4*(i*w.set.lanes+lane), operand.U32(value(lane)))
+	}
 }
 
 // begin starts a function; its name ends in that of the instruction set.
