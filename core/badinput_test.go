@@ -181,6 +181,13 @@ func TestBadModel(t *testing.T) {
 		{"other shape", "config.json", func(b []byte) []byte {
 			return []byte(strings.Replace(string(b), `"intermediate_size": 344`, `"intermediate_size": 345`, 1))
 		}, "shape"},
+		{"far larger shape", "config.json", func(b []byte) []byte {
+			return []byte(strings.NewReplacer(`"intermediate_size": 344`, `"intermediate_size": 262144`,
+				`"num_hidden_layers": 3`, `"num_hidden_layers": 1024`, `"hidden_size": 128`, `"hidden_size": 65536`).Replace(string(b)))
+		}, "config.json wants [300 65536]"},
+		{"far more layers", "config.json", func(b []byte) []byte {
+			return []byte(strings.Replace(string(b), `"num_hidden_layers": 3`, `"num_hidden_layers": 1024`, 1))
+		}, "model.layers.3.input_layernorm.weight is missing"},
 		{"other family", "config.json", func(b []byte) []byte {
 			return []byte(strings.Replace(string(b), `"llama"`, `"gpt2"`, 1))
 		}, "gpt2"},

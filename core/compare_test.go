@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -58,4 +59,26 @@ func TestCompareFindsRuns(t *testing.T) {
 	_, err = core.Compare(context.Background(), core.CompareOptions{Runs: []string{a}, RunsDir: root})
 	var configErr *core.ConfigError
 	require.ErrorAs(t, err, &configErr)
+}
+
+// What is called by its id or name leads to the path that the listing gives.
+func TestFindRun(t *testing.T) {
+	home := t.TempDir()
+	t.Chdir(home)
+	id := evaluatedRun(t, "runs", "mine", 40)
+	require.NoError(t, os.MkdirAll("folder", 0o755))
+	require.NoError(t, os.MkdirAll("mine", 0o755))
+	for name, want := range map[string]string{id: "runs/" + id, "mine": "runs/" + id, "runs/" + id: "runs/" + id, "folder": "folder"} {
+		path, err := core.FindRun(name, "")
+		require.NoError(t, err, name)
+		assert.Equal(t, want, path, name)
+	}
+	for _, name := range []string{"", "none", "folder/none"} {
+		_, err := core.FindRun(name, "")
+		var evalErr *core.EvalError
+		require.ErrorAs(t, err, &evalErr, name)
+		assert.NotEmpty(t, evalErr.Hint)
+	}
+	_, err := core.Compare(context.Background(), core.CompareOptions{Runs: []string{id, "folder"}})
+	require.ErrorIs(t, err, runs.ErrNotRun)
 }

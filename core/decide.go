@@ -12,8 +12,9 @@ type Decision = decision.Decision
 
 // DecideOptions says what to judge and by what. Only Run is needed.
 type DecideOptions struct {
-	Run           string // run directory
-	Baseline      string // run directory to compare with
+	Run           string // run directory, or the id or name of a run in RunsDir
+	Baseline      string // run to compare with, likewise
+	RunsDir       string // where ids and names are looked up; empty means "runs"
 	Contamination string // contamination.json, or its folder
 	Report        string // report.json of the data set, or its folder
 	Policy        string // ship.yaml; empty: the contract's default criteria
@@ -41,6 +42,15 @@ func Decide(ctx context.Context, opt DecideOptions) (*Decision, error) {
 	}
 	if err := criteria.Override(opt.Criteria); err != nil {
 		return nil, &ConfigError{Detail: fault.Detail{Op: "decide", Err: err, Hint: "check the limits"}}
+	}
+	var err error
+	if opt.Run, err = FindRun(opt.Run, opt.RunsDir); err != nil {
+		return nil, err
+	}
+	if opt.Baseline != "" {
+		if opt.Baseline, err = findRun("find baseline", opt.Baseline, opt.RunsDir); err != nil {
+			return nil, err
+		}
 	}
 	in, err := decision.Gather(ctx, decision.Sources{Run: opt.Run, Baseline: opt.Baseline,
 		Contamination: opt.Contamination, Report: opt.Report}, criteria, policy)

@@ -47,6 +47,11 @@ significance: {alpha: 0.05, resamples: 500, seed: 1}
 	assert.Equal(t, 2, d.ExitCode)
 
 	first := tree(t, filepath.Join(run.Dir(), "decision"))
+	byID := opt
+	byID.Run, byID.Baseline, byID.RunsDir = filepath.Base(run.Dir()), filepath.Base(base.Dir()), filepath.Dir(run.Dir())
+	named, err := core.Decide(context.Background(), byID)
+	require.NoError(t, err)
+	assert.Equal(t, d, named)
 	assert.Len(t, first, 4)
 	_, err = core.Decide(context.Background(), opt)
 	require.NoError(t, err)
@@ -60,8 +65,8 @@ func TestDecideToolErrors(t *testing.T) {
 		opt  core.DecideOptions
 		says string
 	}{
-		"no run":           {core.DecideOptions{Run: "/nowhere"}, "no such run directory"},
-		"no baseline":      {core.DecideOptions{Run: run.Dir(), Baseline: "/nowhere"}, "read baseline"},
+		"no run":           {core.DecideOptions{Run: "/nowhere"}, "find run: /nowhere: there is no such run"},
+		"no baseline":      {core.DecideOptions{Run: run.Dir(), Baseline: "/nowhere"}, "find baseline: /nowhere: there is no such run"},
 		"no policy":        {core.DecideOptions{Run: run.Dir(), Policy: "/nowhere.yaml"}, "load policy"},
 		"no contamination": {core.DecideOptions{Run: run.Dir(), Contamination: "/nowhere.json"}, "/nowhere.json"},
 		"no report":        {core.DecideOptions{Run: run.Dir(), Report: "/nowhere.json"}, "/nowhere.json"},

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/verifily/verifily-tui/core/fault"
@@ -70,6 +71,12 @@ func bare(err error, path string) error {
 		return p.Err
 	}
 	return err
+}
+
+// missing says that there is nothing at a path.
+func missing(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // samePath says whether two paths are the same, one perhaps relative.

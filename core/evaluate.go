@@ -32,6 +32,8 @@ type EvaluateOptions struct {
 	HardExamples *int     // the most to keep
 	Device       string   // see compute.device
 	BatchSize    int      // see eval.batch_size
+	MaxNewTokens int      // see eval.generation_max_new_tokens
+	NumBeams     int      // see eval.generation_num_beams
 	OutputDir    string   // where the files go; see Evaluate
 	Events       func(engine.Event)
 }
@@ -115,7 +117,7 @@ func Evaluate(ctx context.Context, opt EvaluateOptions) (*EvalResult, error) {
 
 // config is the run's with what the options set.
 func (opt *EvaluateOptions) config(run *runs.Run) (*config.Config, error) {
-	path := filepath.Join(run.Dir(), "config.yaml")
+	path := filepath.Join(run.Dir(), configName)
 	if _, err := os.Stat(path); err != nil {
 		return nil, evalError("read run", path, cause(err), "the run was not made by this program, or its config.yaml is gone")
 	}
@@ -151,6 +153,12 @@ func (opt *EvaluateOptions) overrides() []config.Override {
 	}
 	if opt.BatchSize > 0 {
 		add("eval.batch_size", opt.BatchSize, "--batch-size")
+	}
+	if opt.MaxNewTokens > 0 {
+		add("eval.generation_max_new_tokens", opt.MaxNewTokens, "--max-new-tokens")
+	}
+	if opt.NumBeams > 0 {
+		add("eval.generation_num_beams", opt.NumBeams, "--beams")
 	}
 	return out
 }

@@ -25,6 +25,7 @@ type evaluation struct {
 	engine    engine.Trainer
 	test      *dataset.File
 	emit      func(engine.Event)
+	tokenizer *bpe.Tokenizer // where rules of format_compliance count tokens
 }
 
 // place is where the files of an evaluation go.
@@ -73,6 +74,9 @@ func (e *evaluation) score(preds []runs.Prediction, opt metrics.Options) (*EvalR
 		return nil, err
 	}
 	sliced := scores.Slice(keys)
+	if e.tokenizer != nil && e.tokenizer.Err() != nil {
+		return nil, evalError("count tokens", e.dir, e.tokenizer.Err(), "")
+	}
 	hard := metrics.Hard(cfg.Task, preds, cfg.Eval.HardExamples)
 	for i := range hard {
 		hard[i].Slices = make(map[string]string, len(keys))
@@ -145,14 +149,14 @@ func (e *evaluation) metricOptions(ctx context.Context) (metrics.Options, error)
 		if err != nil {
 			return opt, err
 		}
+		e.tokenizer = tok
 		opt.Format, err = metrics.NewFormat(e.cfg.Eval.FormatRules, func(s string) int { return len(tok.Encode(nil, s)) })
 		if err != nil {
 			return opt, err
 		}
 	}
-	if gold := e.cfg.Eval.GoldSet; gold != nil {
-		path, _ := dataset.Locate(*gold, e.startedIn) // one that leads nowhere is told by Open
-		file, err := dataset.Open(ctx, path, e.cfg.Task)
+	if e.cfg.Eval.GoldSet != nil {
+		file, err := openGold(ctx, e.cfg, e.startedIn)
 		if err != nil {
 			return opt, err
 		}

@@ -1,7 +1,10 @@
 package core
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +12,7 @@ import (
 
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/dataset"
+	"github.com/verifily/verifily-tui/core/engine/native"
 	"github.com/verifily/verifily-tui/core/fault"
 )
 
@@ -31,7 +35,12 @@ func (t *trainRun) load() error {
 	case opt.ConfigPath != "":
 		t.cfg, err = config.Load(opt.ConfigPath, overrides...)
 	case opt.ResumeFrom != "":
-		t.cfg, err = config.Load(filepath.Join(t.resumeDir, "config.yaml"), overrides...)
+		path := filepath.Join(t.resumeDir, configName)
+		if missing(path) {
+			return &ConfigError{Detail: fault.Detail{Op: "resume", Path: path, Err: fs.ErrNotExist,
+				Hint: "the run was stopped before it was written: resume with --config and the file that the run was started with"}}
+		}
+		t.cfg, err = config.Load(path, overrides...)
 	default:
 		err = &ConfigError{Detail: fault.Detail{Op: "train", Reason: "there is no configuration",
 			Hint: "name a train.yaml, or a run to resume"}}
@@ -124,7 +133,29 @@ func (t *trainRun) warnings() []string {
 	if file := testOf(data); file != nil && t.cfg.Eval.Enabled {
 		out = append(out, unknownTags(t.cfg.Eval.SliceByTags, file)...)
 	}
+	if t.checkpoint != "" && missing(filepath.Join(t.resumeDir, dataset.ManifestName)) {
+		out = append(out, dataset.ManifestName+" of the run is gone: whether its validation and test data are still those it was started on cannot be told")
+	}
 	return out
+}
+
+// checkGold looks at the gold set, which is not needed before the evaluation: a
+// run that was trained already could not be evaluated without it.
+func (t *trainRun) checkGold(ctx context.Context) error {
+	if !t.cfg.Eval.Enabled || testOf(t.job.Data) == nil || t.cfg.Eval.GoldSet == nil {
+		return nil
+	}
+	gold, err := openGold(ctx, t.cfg, t.startedIn)
+	if err != nil {
+		return err
+	}
+	return errors.Join(native.CheckLabels(t.job.Data.Train, gold), gold.Close())
+}
+
+// openGold opens the gold set of a config that names one.
+func openGold(ctx context.Context, c *config.Config, workingDir string) (*dataset.File, error) {
+	path, _ := dataset.Locate(*c.Eval.GoldSet, workingDir) // one that leads nowhere is told by Open
+	return dataset.Open(ctx, path, c.Task)
 }
 
 // testOf is what a run is evaluated on: its test data, else its validation

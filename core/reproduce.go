@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -16,7 +17,10 @@ import (
 
 // ReproduceOptions says which run to verify or repeat. Only RunPath is needed.
 type ReproduceOptions struct {
-	RunPath    string // run directory of a training or a retrain
+	// RunPath is the run directory of a training or a retrain, or the id or name
+	// of a run in RunsDir.
+	RunPath    string
+	RunsDir    string // where ids and names are looked up; empty means "runs"
 	VerifyOnly bool   // recompute the hashes and train nothing
 	OutputDir  string // folder of the new run; default: beside the original
 	// Tolerance is how far metrics may be apart, as a share of the original's
@@ -53,6 +57,13 @@ func (r *ReproduceResult) ExitCode() int { return r.Verdict().ExitCode() }
 func Reproduce(ctx context.Context, opt ReproduceOptions) (*ReproduceResult, error) {
 	env, err := environment()
 	if err != nil {
+		return nil, err
+	}
+	if opt.RunPath, err = FindRun(opt.RunPath, opt.RunsDir); err != nil {
+		var missing *EvalError
+		if errors.As(err, &missing) {
+			err = &ReproduceError{Detail: missing.Detail}
+		}
 		return nil, err
 	}
 	report, err := reproduce.Verify(ctx, opt.RunPath, reproduce.Options{Environment: env})
@@ -119,7 +130,12 @@ func (opt *ReproduceOptions) repeat(ctx context.Context, run *runs.Run) (string,
 	if out == "" && !sameFolder(cfg.Output.Dir, filepath.Dir(run.Dir())) {
 		out = filepath.Dir(run.Dir())
 	}
-	again, err := Train(ctx, TrainOptions{Config: cfg, OutputDir: out, Control: opt.Control, Events: opt.Events, Started: opt.Started})
+	meta, err := run.Meta()
+	if err != nil {
+		return "", &ReproduceError{Detail: detail("reproduce", run.Dir(), err)}
+	}
+	again, err := Train(ctx, TrainOptions{Config: cfg, OutputDir: out, WorkingDir: meta.WorkingDir, Control: opt.Control,
+		Events: opt.Events, Started: opt.Started})
 	if err != nil {
 		return "", err
 	}
@@ -143,6 +159,11 @@ func (opt *ReproduceOptions) repeatRetrain(ctx context.Context, run *runs.Run, s
 		Control: opt.Control, Events: opt.Events, Started: opt.Started}
 	if spec.Mode == retrain.ModeReal {
 		again.ConfigPath = filepath.Join(run.Dir(), "train", "config.yaml")
+		if training, err := runs.Open(filepath.Join(run.Dir(), "train")); err == nil {
+			if meta, err := training.Meta(); err == nil {
+				again.WorkingDir = meta.WorkingDir
+			}
+		}
 	}
 	res, err := Retrain(ctx, again)
 	if err != nil {

@@ -79,6 +79,50 @@ func TestReproduceTraining(t *testing.T) {
 	}
 }
 
+// TestReproduceElsewhere: a run that was made with relative paths can be
+// verified and repeated from another folder, by its id.
+func TestReproduceElsewhere(t *testing.T) {
+	home := t.TempDir()
+	t.Chdir(home)
+	short := set("training.num_epochs", 1)
+	base := mustTrain(t, core.TrainOptions{Config: smallConfig(t, "sft", false, set("output.dir", "runs"), short)})
+	here := map[string]any{}
+	for _, split := range []string{"train", "val", "test"} {
+		data, err := os.ReadFile(rows(t, "sft", split, 24, len(split)))
+		require.NoError(t, err)
+		here[split] = split + ".jsonl"
+		require.NoError(t, os.WriteFile(split+".jsonl", data, 0o644))
+	}
+	run := mustTrain(t, core.TrainOptions{Config: smallConfig(t, "sft", true, set("data_paths", here), set("output.dir", "runs"), short,
+		set("base_model", "runs/"+filepath.Base(base.Dir())))})
+
+	t.Chdir(t.TempDir())
+	res, err := core.Reproduce(context.Background(), core.ReproduceOptions{RunPath: filepath.Base(run.Dir()), RunsDir: filepath.Join(home, "runs")})
+	require.NoError(t, err)
+	assert.Equal(t, reproduce.FullMatch, res.Verified.Verdict, "%+v", res.Verified)
+	assert.Equal(t, reproduce.FullMatch, res.Verdict())
+	assert.Equal(t, filepath.Join(home, "runs"), filepath.Dir(res.Repeated.New))
+	assert.Equal(t, reproduce.FullMatch, verifyOnly(t, res.Repeated.New).Verdict, "the new run can be found from here too")
+
+	var typed *core.ReproduceError
+	_, err = core.Reproduce(context.Background(), core.ReproduceOptions{RunPath: "none", RunsDir: filepath.Join(home, "runs")})
+	require.ErrorAs(t, err, &typed)
+	assert.Contains(t, typed.Hint, "run_")
+}
+
+// TestReproduceRetrainElsewhere: the same of a retrain.
+func TestReproduceRetrainElsewhere(t *testing.T) {
+	data, out := rowsArtifact(t, 40), t.TempDir()
+	t.Chdir(filepath.Dir(data))
+	res, err := core.Retrain(context.Background(), core.RetrainOptions{DatasetDir: filepath.Base(data), OutputDir: out})
+	require.NoError(t, err)
+	t.Chdir(t.TempDir())
+	again, err := core.Reproduce(context.Background(), core.ReproduceOptions{RunPath: res.RunDir})
+	require.NoError(t, err)
+	assert.Equal(t, reproduce.FullMatch, again.Verified.Verdict, "%+v", again.Verified)
+	assert.Equal(t, reproduce.FullMatch, again.Verdict())
+}
+
 func differences(r *reproduce.Report) string {
 	var out []string
 	for _, c := range r.Checks {

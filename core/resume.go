@@ -18,6 +18,7 @@ import (
 	"github.com/verifily/verifily-tui/core/engine/native"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // findResumed finds the run and the checkpoint that ResumeFrom names.
@@ -86,11 +87,16 @@ func (t *trainRun) checkResumed(ctx context.Context) error {
 	case status == runs.StatusRunning:
 		return cannotReopen(dir, runs.ErrLocked)
 	}
-	if err := t.checkSameConfig(); err != nil {
+	if err := t.checkSameConfig(meta); err != nil {
 		return err
 	}
 	if err := t.checkSameData(meta); err != nil {
 		return err
+	}
+	if t.checkpoint != "" {
+		if err := native.CheckCheckpoint(t.checkpoint, t.cfg.LoRA.Enabled); err != nil {
+			return err
+		}
 	}
 	return t.checkSameBase(ctx, meta)
 }
@@ -109,8 +115,18 @@ func cannotReopen(dir string, err error) error {
 	return &TrainingError{Detail: d}
 }
 
-func (t *trainRun) checkSameConfig() error {
-	old, err := config.Load(filepath.Join(t.resumeDir, "config.yaml"))
+func (t *trainRun) checkSameConfig(meta runs.Meta) error {
+	e := &ConfigError{Detail: fault.Detail{Op: "resume", Path: t.resumeDir, Reason: "the run was started with another configuration",
+		Hint: "resume without --config and options, or start a new run"}}
+	path := filepath.Join(t.resumeDir, configName)
+	if missing(path) {
+		if meta.ConfigHash != t.cfg.Hash() {
+			e.Hint = "give the file and the options that it was started with, or start a new run"
+			return e
+		}
+		return nil
+	}
+	old, err := config.Load(path)
 	if err != nil {
 		return err
 	}
@@ -118,8 +134,6 @@ func (t *trainRun) checkSameConfig() error {
 	if len(changes) == 0 {
 		return nil
 	}
-	e := &ConfigError{Detail: fault.Detail{Op: "resume", Path: t.resumeDir, Reason: "the run was started with another configuration",
-		Hint: "resume without --config and options, or start a new run"}}
 	for _, ch := range changes {
 		e.Problems = append(e.Problems, fault.Problem{Key: ch.Key, Reason: fmt.Sprintf("was %s, now %s", shown(ch.A), shown(ch.B))})
 	}
@@ -136,7 +150,11 @@ func (t *trainRun) checkSameData(meta runs.Meta) error {
 	if meta.DataHash != "" && meta.DataHash != data.DataHash {
 		return changed("training", data.Train)
 	}
-	used, err := dataset.LoadManifest(filepath.Join(t.resumeDir, dataset.ManifestName))
+	path := filepath.Join(t.resumeDir, dataset.ManifestName)
+	if missing(path) {
+		return nil // the run was stopped before it was written
+	}
+	used, err := dataset.LoadManifest(path)
 	if err != nil {
 		return err
 	}
@@ -164,8 +182,9 @@ func (t *trainRun) checkSameBase(ctx context.Context, meta runs.Meta) error {
 	return err
 }
 
-// reopen takes up a run that stopped and was checked. It warns when the
-// environment is another one, and cuts the log back to the checkpoint.
+// reopen takes up a run that stopped and was checked: it takes the run back to
+// the checkpoint and writes what a kill in its first moments left out. It warns
+// when the environment is another one.
 func (t *trainRun) reopen(env runs.Environment) error {
 	dir := t.resumeDir
 	state, err := t.checkpointState()
@@ -182,16 +201,42 @@ func (t *trainRun) reopen(env runs.Environment) error {
 			"the environment differs from the one the run was started in (now %s, %s): its weights may differ from an uninterrupted run's",
 			env.CPU, env.InstructionSet)})
 	}
+	if missing(filepath.Join(dir, environmentName)) {
+		t.meta.EnvironmentHash = envHash
+		t.meta.ReproducibilityHash = reproducibilityHash(t.meta)
+	}
 	t.meta.Error, t.meta.Metrics, t.meta.CompletedAt = "", nil, ""
 	// A run that was killed could not say how long it took; its checkpoint knows
 	// of the training.
 	t.meta.DurationSeconds = max(t.meta.DurationSeconds, state.Seconds)
 	t.job.Resume = t.checkpoint
-	err = errors.Join(native.RemoveLeftovers(dir), t.w.WriteMeta(t.meta), t.w.TruncateLogAfter(state.Step))
-	if err != nil {
+	if err := t.takeBack(env, state.Step); err != nil {
 		return errors.Join(&TrainingError{Detail: detail("resume", dir, err)}, t.w.Close())
 	}
 	return nil
+}
+
+// takeBack makes the run what it was at a step. Later checkpoints go before the
+// log is cut: one that stayed would have a log with a hole.
+func (t *trainRun) takeBack(env runs.Environment, step int) error {
+	dir := t.w.Dir()
+	if err := native.RemoveLeftovers(dir); err != nil {
+		return err
+	}
+	removed, err := native.RemoveCheckpointsAfter(dir, step)
+	if removed > 0 {
+		t.emit(engine.LogEvent{Message: fmt.Sprintf("%d later checkpoints are removed: the run goes another way from step %d", removed, step)})
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.writeInputs(env); err != nil {
+		return err
+	}
+	if err := t.w.WriteMeta(t.meta); err != nil {
+		return err
+	}
+	return t.w.TruncateLogAfter(step)
 }
 
 // checkpointState is what is needed here of the state of a checkpoint, zero
@@ -204,7 +249,8 @@ func (t *trainRun) checkpointState() (state struct {
 		return state, nil
 	}
 	path := filepath.Join(t.checkpoint, "trainer_state.json")
-	data, err := os.ReadFile(path)
+	const most = 1 << 20 // bytes
+	data, err := regular.Read(path, most)
 	if err == nil {
 		err = json.Unmarshal(data, &state)
 	}

@@ -20,8 +20,9 @@ import (
 // RetrainOptions says what to retrain; only DatasetDir is needed.
 type RetrainOptions struct {
 	DatasetDir         string      // data set artifact: dataset.jsonl, hashes.json, ...
-	BaseRunDir         string      // baseline
-	ContaminatedRunDir string      // run whose contamination.json counts
+	BaseRunDir         string      // baseline: a run directory, or the id or name of a run in RunsDir
+	ContaminatedRunDir string      // run whose contamination.json counts, likewise
+	RunsDir            string      // where ids and names are looked up; empty means "runs"
 	Mode               string      // mock (default) or real
 	OutputDir          string      // default /tmp/verifily_retrain/PROJECT
 	ProjectID          string      // default "default"
@@ -33,6 +34,7 @@ type RetrainOptions struct {
 
 	// For mode real.
 	ConfigPath string             // train.yaml; else that of the artifact, else the built-in preset
+	WorkingDir string             // where relative paths of train.yaml start that lead nowhere from the current folder
 	Control    *engine.Control    // may be nil
 	Events     func(engine.Event) // may be nil
 	Started    func(*runs.Run)    // is told the run directory of the training; may be nil
@@ -56,6 +58,19 @@ func Retrain(ctx context.Context, opt RetrainOptions) (*RetrainResult, error) {
 	env, err := environment()
 	if err != nil {
 		return nil, err
+	}
+	if err := CheckRetrain(opt); err != nil { // before the runs: the order of the errors is part of the contract
+		return nil, err
+	}
+	if opt.BaseRunDir != "" {
+		if opt.BaseRunDir, err = findRun("find baseline", opt.BaseRunDir, opt.RunsDir); err != nil {
+			return nil, err
+		}
+	}
+	if opt.ContaminatedRunDir != "" {
+		if opt.ContaminatedRunDir, err = findRun("find contaminated run", opt.ContaminatedRunDir, opt.RunsDir); err != nil {
+			return nil, err
+		}
 	}
 	return retrain.Run(ctx, opt.request(), retrain.Deps{Environment: env, Train: opt.train})
 }
@@ -84,14 +99,24 @@ func (opt *RetrainOptions) train(ctx context.Context, job retrain.Job) (*retrain
 	if err != nil {
 		return nil, err
 	}
-	run, err := Train(ctx, TrainOptions{Config: cfg, Control: opt.Control, Events: opt.Events, Started: opt.Started})
+	run, err := Train(ctx, TrainOptions{Config: cfg, WorkingDir: opt.WorkingDir, Control: opt.Control, Events: opt.Events, Started: opt.Started})
 	if err != nil {
 		if run != nil {
-			err = errors.Join(err, os.RemoveAll(run.Dir()))
+			err = errors.Join(withoutRun(err), os.RemoveAll(run.Dir()))
 		}
 		return nil, err
 	}
 	return &retrain.Trained{RunDir: run.Dir(), Task: cfg.Task, Seed: json.Number(strconv.FormatInt(cfg.Seed, 10)), RowsOut: splits.Rows}, nil
+}
+
+// withoutRun is the error of a training whose directory does not stay: one that
+// was interrupted cannot be resumed.
+func withoutRun(err error) error {
+	var stopped *Interrupted
+	if !errors.As(err, &stopped) {
+		return err
+	}
+	return &Interrupted{Step: stopped.Step, Total: stopped.Total, Err: stopped.Err}
 }
 
 // trainConfig is the config named, that of the artifact, or the preset, with

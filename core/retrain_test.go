@@ -13,6 +13,7 @@ import (
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/contract"
 	"github.com/verifily/verifily-tui/core/dataset/artifact"
+	"github.com/verifily/verifily-tui/core/engine"
 	"github.com/verifily/verifily-tui/core/reproduce"
 	"github.com/verifily/verifily-tui/runs"
 )
@@ -107,6 +108,9 @@ func TestRetrainPreset(t *testing.T) {
 		}})
 	var stopped *core.Interrupted
 	require.ErrorAs(t, err, &stopped)
+	assert.Empty(t, stopped.RunDir, "there is nothing to resume from")
+	assert.Regexp(t, `^interrupted at step \d+ of \d+$`, stopped.Error())
+	require.ErrorIs(t, err, engine.ErrInterrupted)
 	assert.NotEmpty(t, started)
 	assert.NoDirExists(t, started, "what was begun is gone")
 	assert.NoDirExists(t, filepath.Join(out, "runs"))

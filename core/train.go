@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/verifily/verifily-tui/core/config"
@@ -22,6 +23,7 @@ import (
 type TrainOptions struct {
 	ConfigPath string             // train.yaml, or
 	Config     *config.Config     // its value; with ResumeFrom neither is needed
+	WorkingDir string             // where relative paths of the config start that lead nowhere from the current folder
 	Overrides  []config.Override  // win over the config
 	Dataset    string             // ID@VERSION, a train file, or a folder with manifest.json
 	BaseModel  string             // see base_model
@@ -37,10 +39,10 @@ type TrainOptions struct {
 	Evaluated  func(*EvalResult)  // is told the outcome of the evaluation, if there is one; may be nil
 }
 
-// Interrupted is the error of a run that was stopped and can be resumed. It
-// unwraps to engine.ErrInterrupted.
+// Interrupted is the error of a run that was stopped. It unwraps to
+// engine.ErrInterrupted.
 type Interrupted struct {
-	RunDir string
+	RunDir string // from which it can be resumed; empty: nothing is left of it
 	Step   int
 	Total  int
 	Err    error
@@ -48,6 +50,9 @@ type Interrupted struct {
 
 // Error says where the run stopped.
 func (e *Interrupted) Error() string {
+	if e.RunDir == "" {
+		return fmt.Sprintf("interrupted at step %d of %d", e.Step, e.Total)
+	}
 	return fmt.Sprintf("interrupted at step %d of %d: %s", e.Step, e.Total, e.RunDir)
 }
 
@@ -64,7 +69,7 @@ func LoadConfig(path string, overrides ...config.Override) (*config.Config, erro
 // not start leaves no directory behind; one that failed on the way says so and
 // stays readable.
 func Train(ctx context.Context, opt TrainOptions) (*runs.Run, error) {
-	t := &trainRun{opt: opt, emit: opt.Events, engine: native.Engine{}}
+	t := &trainRun{opt: opt, emit: opt.Events, engine: native.Engine{}, startedIn: opt.WorkingDir}
 	if t.emit == nil {
 		t.emit = func(engine.Event) {}
 	}
@@ -81,6 +86,9 @@ func Train(ctx context.Context, opt TrainOptions) (*runs.Run, error) {
 		if err := t.checkResumed(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if err := t.checkGold(ctx); err != nil {
+		return nil, err
 	}
 	if opt.DryRun {
 		return nil, t.plan(ctx)
@@ -181,17 +189,20 @@ func (t *trainRun) open(ctx context.Context) error {
 		Task: c.Task, BaseModel: c.BaseModel, DatasetVersion: t.job.Data.Version, ComputeMode: c.Compute.Mode, Device: "cpu",
 		ConfigHash: c.Hash(), DataHash: t.job.Data.DataHash, EnvironmentHash: envHash, Seed: seed, Version: Version(),
 	}
-	t.meta.ReproducibilityHash = runs.ReproducibilityHash(t.meta.ConfigHash, t.meta.DataHash, envHash, seed)
+	t.meta.ReproducibilityHash = reproducibilityHash(t.meta)
 	if c.Name != nil {
 		t.meta.RunName = *c.Name
 	}
 	if t.opt.ResumeFrom != "" {
 		return t.reopen(env)
 	}
-	if t.meta.BaseWeightsHash, err = native.BaseHash(ctx, c.BaseModel, ""); err != nil {
+	base, _ := dataset.Locate(c.BaseModel, t.opt.WorkingDir) // one that leads nowhere is told by BaseHash
+	if t.meta.BaseWeightsHash, err = native.BaseHash(ctx, base, ""); err != nil {
 		return err
 	}
-	t.meta.WorkingDir, _ = os.Getwd() // not known: relative paths are looked for in the current folder alone
+	if t.meta.WorkingDir = t.opt.WorkingDir; t.meta.WorkingDir == "" {
+		t.meta.WorkingDir, _ = os.Getwd() // not known: relative paths are looked for in the current folder alone
+	}
 	_, missing := os.Stat(c.Output.Dir)
 	t.madeRoot = missing != nil
 	if t.w, err = runs.Create(c.Output.Dir, runs.CreateOptions{Meta: t.meta}); err != nil {
@@ -205,16 +216,46 @@ func (t *trainRun) open(ctx context.Context) error {
 	return nil
 }
 
+func reproducibilityHash(m runs.Meta) string {
+	return runs.ReproducibilityHash(m.ConfigHash, m.DataHash, m.EnvironmentHash, m.Seed)
+}
+
+// Files of a run directory that say what the run stands on.
+const (
+	configName      = "config.yaml"
+	environmentName = "environment.json"
+)
+
+// writeInputs writes what the run stands on, where it is not there yet.
 func (t *trainRun) writeInputs(env runs.Environment) error {
-	yaml, err := t.cfg.YAML()
-	if err != nil {
-		return err
+	for _, file := range []struct {
+		name  string
+		write func() error
+	}{
+		{configName, func() error {
+			yaml, err := t.cfg.YAML()
+			if err != nil {
+				return err
+			}
+			return t.w.WriteConfig(yaml)
+		}},
+		{dataset.ManifestName, func() error {
+			manifest, err := t.job.Data.Manifest.JSON()
+			if err != nil {
+				return err
+			}
+			return t.w.WriteManifest(manifest)
+		}},
+		{environmentName, func() error { return t.w.WriteEnvironment(env) }},
+	} {
+		if !missing(filepath.Join(t.w.Dir(), file.name)) {
+			continue
+		}
+		if err := file.write(); err != nil {
+			return err
+		}
 	}
-	manifest, err := t.job.Data.Manifest.JSON()
-	if err != nil {
-		return err
-	}
-	return errors.Join(t.w.WriteConfig(yaml), t.w.WriteManifest(manifest), t.w.WriteEnvironment(env))
+	return nil
 }
 
 // handle writes what happened to the log, then tells the caller. A first event

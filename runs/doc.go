@@ -25,7 +25,7 @@
 // eval/ may change too, but is covered, as it stands at completion: a later
 // Evaluation rewrites eval/ and then the entries for eval/ and the chain hash,
 // nothing else (RefreshEval). A crash between the two leaves entries for eval/
-// that do not match, and RefreshEval mends them. Folders below eval/ hold
+// that do not match, and evaluating again mends them. Folders below eval/ hold
 // evaluations of other data than the run's own; readers of a run do not look
 // there. Whoever changes hashes.json of a completed run holds LockSeal.
 //
@@ -34,11 +34,13 @@
 //
 // # Reading
 //
-// Readers accept what older and foreign writers leave: evaluation results at
-// the top or with flat slices, NaN in JSON, fields of a wrong type, hash values
-// typed by hand, output folders of the Hugging Face Trainer. What had to be
-// passed over is listed by Oddities. Text is handed on as it is: it is data,
-// and must be made safe before it reaches a terminal.
+// Readers open regular files only, and bound what they read whole: a pipe or a
+// device in the place of a file is an error, never something to wait for.
+// Otherwise they accept what older and foreign writers leave: evaluation
+// results at the top or with flat slices, NaN in JSON, fields of a wrong type,
+// hash values typed by hand, output folders of the Hugging Face Trainer. What
+// had to be passed over is listed by Oddities. Text is handed on as it is: it
+// is data, and must be made safe before it reaches a terminal.
 //
 // JSON has no NaN and no infinity. Where a number of a run is one - a diverged
 // loss - the file has null and names the value under "non_finite", an addition

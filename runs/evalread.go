@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // evalPath returns where a file of the evaluation stands: in eval/ or, from
@@ -307,7 +308,7 @@ const maxEvalLine = 64 << 20
 func (r *Run) records(name string) iter.Seq2[*record, error] {
 	return func(yield func(*record, error) bool) {
 		path := r.evalPath(name)
-		f, err := os.Open(path)
+		f, err := regular.Open(path)
 		if err != nil {
 			yield(nil, fmt.Errorf("read %s: %w", path, pathCause(err)))
 			return

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -209,6 +210,55 @@ func TestHalfCommittedEvaluationIsAbsent(t *testing.T) {
 	require.ErrorContains(t, e.Commit(runs.EvalResults{}, nil, nil), "hard_examples.jsonl")
 	_, err = open(t, w.Dir()).EvalResults()
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// What cannot be written leaves the earlier evaluation as it was.
+func TestRefusedEvaluationLeavesTheEarlierOne(t *testing.T) {
+	w := create(t, runs.Meta{})
+	evaluate(t, w.Dir(), 1)
+	put(t, w.Dir(), "eval/confusion_matrix.json", "{}")
+	before := map[string]string{}
+	for _, name := range []string{"predictions.jsonl", "hard_examples.jsonl", "confusion_matrix.json", "eval_results.json"} {
+		before[name] = text(t, w.Dir(), "eval", name)
+	}
+	e, err := runs.BeginEval(w.Dir())
+	require.NoError(t, err)
+	require.NoError(t, e.Add(runs.Prediction{Input: "new"}))
+	require.ErrorContains(t, e.Commit(runs.EvalResults{Overall: map[string]float64{"f1": 1},
+		PerClass: map[string]map[string]float64{"f1": {"yes": 1}}}, []runs.HardExample{{Rank: 1}}, nil), "both a number and a value a label")
+	for name, want := range before {
+		assert.Equal(t, want, text(t, w.Dir(), "eval", name), name)
+	}
+	entries, err := os.ReadDir(filepath.Join(w.Dir(), "eval"))
+	require.NoError(t, err)
+	assert.Len(t, entries, len(before), "no temporary file is left")
+}
+
+// A run that was evaluated has an evaluation at any time while it is evaluated
+// again.
+func TestEvaluatedRunNeverLacksResults(t *testing.T) {
+	w := create(t, runs.Meta{})
+	evaluate(t, w.Dir(), 1)
+	done := make(chan struct{})
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for {
+			_, err := os.Stat(filepath.Join(w.Dir(), "eval", "eval_results.json"))
+			if !assert.NoError(t, err) {
+				return
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	for round := range 20 {
+		evaluate(t, w.Dir(), round)
+	}
+	close(done)
+	reader.Wait()
 }
 
 func TestStaleConfusionMatrixGoes(t *testing.T) {

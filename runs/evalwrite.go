@@ -98,9 +98,13 @@ func (e *Evaluation) Add(p Prediction) error {
 }
 
 // Commit puts the files in place: predictions, hard examples, the confusion
-// matrix (removed when nil), and eval_results.json last. A crash in between
-// leaves no eval_results.json, so the evaluation is whole or absent. In a
-// completed run, hashes.json follows.
+// matrix (removed when nil), and eval_results.json last, so a first evaluation
+// is whole or absent. An earlier one stays until all files are on disk under
+// temporary names; then these are renamed right after one another. A program
+// that is killed between two of the renames leaves the earlier
+// eval_results.json beside newer files, which no longer have the hashes of a
+// completed run; evaluating again replaces them all. In a completed run,
+// hashes.json follows.
 func (e *Evaluation) Commit(results EvalResults, hard []HardExample, confusion *ConfusionMatrix) error {
 	defer e.Abort()
 	if e.run == "" {
@@ -118,29 +122,56 @@ func (e *Evaluation) Commit(results EvalResults, hard []HardExample, confusion *
 
 // replace puts the new files in the place of the old.
 func (e *Evaluation) replace(results EvalResults, hard []HardExample, confusion *ConfusionMatrix) error {
-	data, err := results.encode()
-	if err != nil {
-		return fmt.Errorf("write %s: %w", e.path(resultsFile), err)
+	files := []*atomicfile.File{e.predictions}
+	defer func() {
+		for _, f := range files {
+			f.Abort()
+		}
+	}()
+	add := func(name string, write func(io.Writer) error) error {
+		f, err := atomicfile.Create(e.path(name), filePerm)
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+		if err := write(f); err != nil {
+			return fmt.Errorf("write %s: %w", f.Path(), pathCause(err))
+		}
+		return f.Stage()
 	}
-	// Staged before anything is touched: a full disk shows here.
-	final, err := stage(e.path(resultsFile), data)
-	if err != nil {
+	if err := e.predictions.Stage(); err != nil {
 		return err
 	}
-	defer final.Abort()
-	if err := remove(e.path(resultsFile)); err != nil {
+	if err := add(hardFile, func(w io.Writer) error { return writeHard(w, hard) }); err != nil {
 		return err
 	}
-	if err := e.predictions.Commit(); err != nil {
+	if confusion != nil {
+		encode := func() ([]byte, error) { return canonical.Indent(*confusion) }
+		if err := add(confusionFile, func(w io.Writer) error { return writeEncoded(w, encode) }); err != nil {
+			return err
+		}
+	}
+	if err := add(resultsFile, func(w io.Writer) error { return writeEncoded(w, results.encode) }); err != nil {
 		return err
 	}
-	if err := e.writeHard(hard); err != nil {
-		return err
+	if confusion == nil {
+		if err := remove(e.path(confusionFile)); err != nil {
+			return err
+		}
 	}
-	if err := e.writeConfusion(confusion); err != nil {
-		return err
+	if err := atomicfile.CommitAll(files...); err != nil {
+		// Some files may be in place: results that are not theirs must go.
+		return errors.Join(err, remove(e.path(resultsFile)))
 	}
-	return final.Commit()
+	return nil
+}
+
+func writeEncoded(w io.Writer, encode func() ([]byte, error)) error {
+	data, err := encode()
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	return err
 }
 
 // Abort throws the evaluation away, with the folders made for it. Earlier
@@ -152,18 +183,6 @@ func (e *Evaluation) Abort() {
 
 func (e *Evaluation) path(name string) string { return filepath.Join(e.dir, name) }
 
-func stage(path string, data []byte) (*atomicfile.File, error) {
-	f, err := atomicfile.Create(path, filePerm)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := f.Write(data); err != nil {
-		f.Abort()
-		return nil, fmt.Errorf("write %s: %w", path, pathCause(err))
-	}
-	return f, nil
-}
-
 func remove(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -171,35 +190,22 @@ func remove(path string) error {
 	return nil
 }
 
-func (e *Evaluation) writeHard(hard []HardExample) error {
-	return atomicfile.Write(e.path(hardFile), filePerm, func(w io.Writer) error {
-		for _, h := range hard {
-			h.InputHash = cmp.Or(h.InputHash, InputHash(h.Input))
-			h.Input = ShortInput(h.Input)
-			if h.Tags == nil {
-				h.Tags = map[string]string{}
-			}
-			data, err := canonical.Line(h)
-			if err != nil {
-				return err
-			}
-			if _, err := w.Write(append(data, '\n')); err != nil {
-				return err
-			}
+func writeHard(w io.Writer, hard []HardExample) error {
+	for _, h := range hard {
+		h.InputHash = cmp.Or(h.InputHash, InputHash(h.Input))
+		h.Input = ShortInput(h.Input)
+		if h.Tags == nil {
+			h.Tags = map[string]string{}
 		}
-		return nil
-	})
-}
-
-func (e *Evaluation) writeConfusion(c *ConfusionMatrix) error {
-	if c == nil {
-		return remove(e.path(confusionFile))
+		data, err := canonical.Line(h)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(append(data, '\n')); err != nil {
+			return err
+		}
 	}
-	data, err := canonical.Indent(*c)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", e.path(confusionFile), err)
-	}
-	return atomicfile.WriteBytes(e.path(confusionFile), filePerm, data)
+	return nil
 }
 
 // encode returns the line for predictions.jsonl, newline included.

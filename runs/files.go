@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // errNotFolder: a part of the path is a file.
@@ -13,17 +15,13 @@ var errNotFolder error = syscall.ENOTDIR
 // readSmall reads a file of a few kilobytes with as few system calls as it
 // takes: a listing does this ten thousand times.
 func readSmall(path string) ([]byte, os.FileInfo, error) {
-	f, err := os.Open(path)
+	f, info, err := regular.OpenInfo(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxJSONFile {
-		return nil, nil, errors.New("not a small regular file")
+	if info.Size() > maxJSONFile {
+		return nil, nil, regular.ErrTooLarge
 	}
 	data := make([]byte, info.Size())
 	n, err := io.ReadFull(f, data)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/verifily/verifily-tui/runs/atomicfile"
 	"github.com/verifily/verifily-tui/runs/canonical"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // neverHashed names the top-level folders that hashes.json leaves out:
@@ -26,8 +27,8 @@ var neverHashed = map[string]bool{"checkpoints": true, "decision": true, "review
 // Reopen and, of a resumed run, that of earlier stretches, without the pause.
 //
 // A completed run gets hashes.json, over the files as they then stand, and
-// only after that the run_meta.json that says so; config.yaml and
-// environment.json must be there (else ErrIncomplete). On error the run is
+// only after that the run_meta.json that says so; config.yaml, manifest.json
+// and environment.json must be there (else ErrIncomplete). On error the run is
 // not completed and the writer is still open: Finish can be called again, for
 // instance with StatusFailed.
 func (w *Writer) Finish(m Meta) error {
@@ -78,7 +79,7 @@ func (w *Writer) Finish(m Meta) error {
 
 // seal writes hashes.json and then the final meta data.
 func (w *Writer) seal(m Meta, meta []byte) error {
-	for _, name := range []string{configFile, environmentFile} {
+	for _, name := range []string{configFile, manifestFile, environmentFile} {
 		if _, err := os.Stat(w.path(name)); err != nil {
 			return fmt.Errorf("%s: %w: %s", w.dir, ErrIncomplete, name)
 		}
@@ -146,7 +147,7 @@ func hashTree(run, below string) (map[string]string, error) {
 }
 
 func hashAndSync(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("hash %s: %w", path, pathCause(err))
 	}

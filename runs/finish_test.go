@@ -18,6 +18,7 @@ import (
 func complete(t *testing.T, w *runs.Writer) {
 	t.Helper()
 	require.NoError(t, w.WriteConfig([]byte("task: sft\n")))
+	require.NoError(t, w.WriteManifest([]byte("{}\n")))
 	require.NoError(t, w.WriteEnvironment(runs.Environment{OS: "linux"}))
 	require.NoError(t, w.AppendLog(runs.LogLine{Step: 1, Loss: ptr(1.5)}))
 	put(t, w.Dir(), "adapter/adapter_model.safetensors", "weights")
@@ -56,7 +57,7 @@ func TestFinishCompleted(t *testing.T) {
 
 	h := verify(t, w.Dir())
 	assert.ElementsMatch(t, []string{
-		"run_meta.json", "config.yaml", "environment.json", "train_log.jsonl", "adapter/adapter_model.safetensors",
+		"run_meta.json", "config.yaml", "manifest.json", "environment.json", "train_log.jsonl", "adapter/adapter_model.safetensors",
 		"eval/eval_results.json", "eval/predictions.jsonl", "eval/hard_examples.jsonl",
 	}, names(h))
 	assert.Equal(t, h.Files["adapter/adapter_model.safetensors"], h.AdapterWeightsHash)
@@ -81,10 +82,17 @@ func TestFinishRefuses(t *testing.T) {
 
 	m := w.Meta()
 	m.Status = runs.StatusCompleted
-	err := w.Finish(m)
-	require.ErrorIs(t, err, runs.ErrIncomplete)
-	require.ErrorContains(t, err, "config.yaml")
-	assert.NoFileExists(t, filepath.Join(w.Dir(), "hashes.json"))
+	refused := func(missing string) {
+		err := w.Finish(m)
+		require.ErrorIs(t, err, runs.ErrIncomplete)
+		require.ErrorContains(t, err, missing)
+		assert.NoFileExists(t, filepath.Join(w.Dir(), "hashes.json"))
+	}
+	refused("config.yaml")
+	require.NoError(t, w.WriteConfig(nil))
+	refused("manifest.json")
+	require.NoError(t, w.WriteManifest(nil))
+	refused("environment.json")
 	got, err := open(t, w.Dir()).Meta()
 	require.NoError(t, err)
 	assert.Equal(t, runs.StatusRunning, got.Status)
@@ -96,6 +104,7 @@ func TestFinishRefuses(t *testing.T) {
 func TestFinishRefusesLinks(t *testing.T) {
 	w := create(t, runs.Meta{})
 	require.NoError(t, w.WriteConfig(nil))
+	require.NoError(t, w.WriteManifest(nil))
 	require.NoError(t, w.WriteEnvironment(runs.Environment{}))
 	require.NoError(t, os.Symlink("/etc/hosts", filepath.Join(w.Dir(), "link")))
 	m := w.Meta()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -53,7 +54,8 @@ func lockFileIn(dir, name string, patience time.Duration) (*flock.Flock, error) 
 	defer cancel()
 	path := filepath.Join(dir, name)
 	for {
-		l := flock.New(path, flock.SetPermissions(filePerm))
+		// A pipe in the place of the file is not waited for.
+		l := flock.New(path, flock.SetPermissions(filePerm), flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK))
 		ok, err := l.TryLockContext(ctx, min(patience/30, 100*time.Millisecond))
 		switch {
 		case ok && isFileAt(l, path):
@@ -98,10 +100,10 @@ const (
 // probeLock looks at the lock without creating or changing anything.
 func probeLock(dir string) lockState {
 	path := filepath.Join(dir, lockFile)
-	if _, err := os.Stat(path); err != nil {
+	if !isFile(path) {
 		return lockUnknown
 	}
-	l := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	l := flock.New(path, flock.SetFlag(os.O_RDONLY|syscall.O_NONBLOCK))
 	ok, err := l.TryRLock()
 	switch {
 	case err != nil:

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Log is a stretch of train_log.jsonl.
@@ -31,7 +33,7 @@ const logBlock = 1 << 20
 // about limit bytes are read; limit 0 reads to the end. A last line without
 // its newline is being written, or torn: it is left for a later read.
 func ReadLog(path string, offset, limit int64) (*Log, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, pathCause(err))
 	}
@@ -149,7 +151,7 @@ const markSize = 256
 // does: what earlier calls returned is void, and the lines returned are the
 // first ones of the file. A log that does not exist has no lines.
 func (t *LogTail) Next(limit int64) (log *Log, restarted bool, err error) {
-	f, err := os.Open(t.path)
+	f, err := regular.Open(t.path)
 	if errors.Is(err, os.ErrNotExist) {
 		restarted = t.next > 0
 		t.next, t.mark = 0, nil

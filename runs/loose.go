@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"sort"
@@ -13,29 +12,16 @@ import (
 	"strings"
 
 	"github.com/verifily/verifily-tui/runs/canonical"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // maxJSONFile bounds the JSON files read whole, 256 MiB: a trainer_state.json
 // of a million log entries fits, a weights file under the wrong name does not.
 const maxJSONFile = 256 << 20
 
-// readWhole reads a file of at most maxJSONFile bytes.
+// readWhole reads a regular file of at most maxJSONFile bytes.
 func readWhole(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, pathCause(err))
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read %s: %w", path, pathCause(err))
-	case info.IsDir():
-		return nil, fmt.Errorf("read %s: it is a folder", path)
-	case info.Size() > maxJSONFile:
-		return nil, fmt.Errorf("read %s: %d bytes, more than the %d allowed", path, info.Size(), maxJSONFile)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxJSONFile))
+	data, err := regular.Read(path, maxJSONFile)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, pathCause(err))
 	}

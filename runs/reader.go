@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Kind says what wrote a run folder.
@@ -26,8 +28,9 @@ const (
 // kept while the run goes on; its methods may be called from several
 // goroutines. A file that is not there gives an error that is os.ErrNotExist.
 type Run struct {
-	dir  string
-	kind Kind
+	dir   string
+	given string
+	kind  Kind
 
 	mu  sync.Mutex
 	odd map[string]bool
@@ -51,7 +54,7 @@ func Open(dir string) (*Run, error) {
 	if !ok {
 		return nil, runError("open run", dir, fmt.Errorf("%w: neither run_meta.json nor trainer_state.json is there", ErrNotRun))
 	}
-	return &Run{dir: abs, kind: kind}, nil
+	return &Run{dir: abs, given: dir, kind: kind}, nil
 }
 
 // runFiles are files that make a folder a run even without run_meta.json.
@@ -79,6 +82,9 @@ func isFile(path string) bool {
 
 // Dir returns the absolute path of the folder.
 func (r *Run) Dir() string { return r.dir }
+
+// Path returns the path of the folder as it was given to Open.
+func (r *Run) Path() string { return r.given }
 
 // Kind says what wrote the folder.
 func (r *Run) Kind() Kind { return r.kind }
@@ -144,7 +150,7 @@ func (r *Run) Meta() (Meta, error) {
 // trainer_state.json where that is all there is. A last line without its
 // newline counts if it is whole.
 func (r *Run) Log() (*Log, error) {
-	f, err := os.Open(r.path(logFile))
+	f, err := regular.Open(r.path(logFile))
 	if errors.Is(err, os.ErrNotExist) && trainerStatePath(r.dir) != "" {
 		t, err := readTrainerState(r.dir)
 		if err != nil {

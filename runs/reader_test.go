@@ -28,6 +28,10 @@ func TestOpen(t *testing.T) {
 		dir := t.TempDir()
 		put(t, dir, c.file, "{}")
 		assert.Equal(t, c.want, open(t, dir).Kind(), c.file)
+		t.Chdir(filepath.Dir(dir))
+		r := open(t, filepath.Base(dir))
+		assert.Equal(t, filepath.Base(dir), r.Path())
+		assert.Equal(t, dir, r.Dir())
 	}
 	dir := t.TempDir()
 	put(t, dir, "notes.txt", "")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -53,7 +54,8 @@ func List(root string) ([]Entry, error) { return NewStore(root).List() }
 
 // List is like the function List, and faster from the second time on.
 func (s *Store) List() ([]Entry, error) {
-	dir, err := os.Open(s.root)
+	// A root that is a pipe must not be waited for.
+	dir, err := os.OpenFile(s.root, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

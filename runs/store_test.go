@@ -56,7 +56,7 @@ func TestList(t *testing.T) {
 		assert.False(t, byName["run_c"].Modified.IsZero())
 		require.ErrorContains(t, byName["broken"].Err, filepath.Join(root, "broken", "run_meta.json"))
 		require.ErrorIs(t, byName["no_meta"].Err, os.ErrNotExist)
-		require.ErrorContains(t, byName["folder_as_meta"].Err, "regular file")
+		require.ErrorContains(t, byName["folder_as_meta"].Err, "is a directory")
 		assert.Equal(t, runs.KindTrainer, byName["foreign"].Kind)
 		assert.Equal(t, runs.StatusCompleted, byName["foreign"].Status)
 		require.NoError(t, byName["foreign"].Err)

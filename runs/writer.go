@@ -11,13 +11,16 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
 
 	"github.com/verifily/verifily-tui/runs/atomicfile"
 	"github.com/verifily/verifily-tui/runs/canonical"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Names of the files of a run, relative to its folder.
@@ -183,25 +186,25 @@ func reopen(dir string, lock *flock.Flock) (*Writer, error) {
 // leftover matches the temporary files of package atomicfile.
 var leftover = regexp.MustCompile(`^\..+\.[a-z]+[0-9]+$`)
 
-// clean removes what a crashed writer left behind.
+// clean removes what a crashed writer left behind, in all folders but those
+// that others write to without the run's lock, and checkpoints/, whose writer
+// knows itself what is unfinished there.
 func clean(dir string) error {
-	for _, sub := range []string{"", evalDir} {
-		entries, err := os.ReadDir(filepath.Join(dir, sub))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
 			return err
+		case e.IsDir() && neverHashed[strings.TrimPrefix(path, dir+string(filepath.Separator))]:
+			return fs.SkipDir
+		case !e.IsDir() && leftover.MatchString(e.Name()):
+			return remove(path)
 		}
-		for _, e := range entries {
-			if leftover.MatchString(e.Name()) {
-				if err := os.Remove(filepath.Join(dir, sub, e.Name())); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	if err := os.Remove(filepath.Join(dir, hashesFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	return nil
+	return remove(filepath.Join(dir, hashesFile))
 }
 
 func openWriter(dir string, now func() time.Time, m Meta) (*Writer, error) {
@@ -326,17 +329,31 @@ func (w *Writer) write(name string, data []byte) error {
 }
 
 // openLog opens train_log.jsonl for appending and cuts off a torn last line.
+// The log must be a file of the run: a link would have another file written to.
 func (w *Writer) openLog() error {
-	f, err := os.OpenFile(w.path(logFile), os.O_RDWR|os.O_CREATE|os.O_APPEND, filePerm)
+	path := w.path(logFile)
+	if info, err := os.Lstat(path); err == nil {
+		if err := regular.Check(path, info); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, filePerm)
 	if err != nil {
 		return err
 	}
-	size, err := wholeLines(f)
+	info, err := f.Stat()
+	if err == nil {
+		err = regular.Check(path, info)
+	}
+	var size int64
+	if err == nil {
+		size, err = wholeLines(f)
+	}
 	if err == nil {
 		err = f.Truncate(size)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("open %s: %w", w.path(logFile), pathCause(err)), f.Close())
+		return errors.Join(fmt.Errorf("open %s: %w", path, pathCause(err)), f.Close())
 	}
 	w.log, w.size = f, size
 	return nil

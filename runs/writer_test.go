@@ -109,7 +109,12 @@ func TestReopenMendsWhatACrashLeft(t *testing.T) {
 	put(t, w.Dir(), "train_log.jsonl", whole+`{"step": 2, "lo`)
 	put(t, w.Dir(), "hashes.json", "{}")
 	put(t, w.Dir(), ".run_meta.json123456", "{")
-	put(t, w.Dir(), "eval/.predictions.jsonl98765", "{")
+	left := []string{"eval/.predictions.jsonl98765", "eval/other-1a2b3c4d/.eval_results.json1", "model/.model.safetensors123",
+		"tokenizer/.tokenizer.json7", "adapter/.adapter_config.json99"}
+	others := []string{"model/model.safetensors", "decision/.decision.json12", "checkpoints/.kept.json12"}
+	for _, name := range append(left, others...) {
+		put(t, w.Dir(), name, "{")
+	}
 
 	again, err := runs.Reopen(w.Dir())
 	require.NoError(t, err)
@@ -118,7 +123,12 @@ func TestReopenMendsWhatACrashLeft(t *testing.T) {
 
 	assert.NoFileExists(t, filepath.Join(w.Dir(), "hashes.json"))
 	assert.NoFileExists(t, filepath.Join(w.Dir(), ".run_meta.json123456"))
-	assert.NoFileExists(t, filepath.Join(w.Dir(), "eval", ".predictions.jsonl98765"))
+	for _, name := range left {
+		assert.NoFileExists(t, filepath.Join(w.Dir(), name))
+	}
+	for _, name := range others {
+		assert.FileExists(t, filepath.Join(w.Dir(), name))
+	}
 	r := open(t, w.Dir())
 	log, err := r.Log()
 	require.NoError(t, err)
@@ -130,6 +140,29 @@ func TestReopenMendsWhatACrashLeft(t *testing.T) {
 	assert.Equal(t, json.Number("123456789012345678901234567890"), m.Seed)
 	assert.Empty(t, m.Error)
 	assert.Empty(t, m.CompletedAt)
+}
+
+// A log that leads out of the run would have another file cut and written to.
+func TestReopenRefusesALogThatIsNone(t *testing.T) {
+	for name, replace := range map[string]func(path string) error{
+		"link":          func(path string) error { return os.Symlink(filepath.Join(filepath.Dir(path), "other"), path) },
+		"dangling link": func(path string) error { return os.Symlink(filepath.Join(filepath.Dir(path), "none"), path) },
+		"pipe":          func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"folder":        func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := create(t, runs.Meta{})
+			require.NoError(t, w.Close())
+			put(t, w.Dir(), "other", "no line end")
+			path := filepath.Join(w.Dir(), "train_log.jsonl")
+			require.NoError(t, os.Remove(path))
+			require.NoError(t, replace(path))
+			_, err := runs.Reopen(w.Dir())
+			require.ErrorContains(t, err, path)
+			assert.Equal(t, "no line end", text(t, w.Dir(), "other"))
+			assert.NoFileExists(t, filepath.Join(w.Dir(), "none"))
+		})
+	}
 }
 
 func TestTruncateLogAfter(t *testing.T) {

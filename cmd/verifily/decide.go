@@ -39,8 +39,8 @@ contract is not met, 4 error: there is no verdict.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&opt.Run, "run", "", "`RUN` directory to judge")
-	flags.StringVar(&opt.Baseline, "baseline", "", "`RUN` directory to compare with")
+	flags.StringVar(&opt.Run, "run", "", "`RUN` to judge: its directory, id or name")
+	flags.StringVar(&opt.Baseline, "baseline", "", "`RUN` to compare with, likewise")
 	flags.StringVar(&opt.Contamination, "contamination", "", "contamination.json `FILE`, or its folder")
 	flags.StringVar(&opt.Report, "report", "", "report.json `FILE` of the data set, or its folder")
 	flags.StringVar(&opt.Policy, "policy", "", "policy `FILE`, such as ship.yaml (default: the usual criteria)")
@@ -51,6 +51,15 @@ contract is not met, 4 error: there is no verdict.`,
 
 func (a *app) runDecide(ctx context.Context, opt core.DecideOptions) error {
 	defer a.warnLostOutput()
+	var err error
+	if opt.Run, err = core.FindRun(opt.Run, ""); err != nil {
+		return err
+	}
+	if opt.Baseline != "" {
+		if opt.Baseline, err = core.FindRun(opt.Baseline, ""); err != nil {
+			return err
+		}
+	}
 	a.log.Info("deciding", "run", opt.Run, "baseline", opt.Baseline, "policy", opt.Policy)
 	d, err := core.Decide(ctx, opt)
 	if err != nil {

@@ -48,7 +48,7 @@ decide read it; that of other data to a folder of its own below, or to --output.
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&opt.RunPath, "run", "", "`RUN` directory of a finished training")
+	flags.StringVar(&opt.RunPath, "run", "", "`RUN` of a finished training: its directory, id or name")
 	flags.StringVar(&opt.TestData, "test-data", "", "JSONL `FILE` to evaluate on (default: the run's test data, else its validation data)")
 	flags.StringSliceVar(&opt.Metrics, "metrics", nil, "`NAMES` of metrics to compute, separated by commas")
 	flags.StringSliceVar(&opt.SliceBy, "slice-by", nil, "`TAGS` to slice by, separated by commas; a*b crosses two")
@@ -63,6 +63,10 @@ decide read it; that of other data to a folder of its own below, or to --output.
 func (a *app) runEval(ctx context.Context, opt core.EvaluateOptions) error {
 	defer a.warnLostOutput()
 	opt.Events = a.printer.Event
+	var err error
+	if opt.RunPath, err = core.FindRun(opt.RunPath, ""); err != nil {
+		return err
+	}
 	a.log.Info("evaluating", "run", opt.RunPath, "test_data", opt.TestData)
 	res, err := core.Evaluate(ctx, opt)
 	if err != nil {

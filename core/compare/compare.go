@@ -112,6 +112,7 @@ func (c *comparison) run() (*Result, error) {
 	c.out = Result{Task: c.task, Alpha: c.opt.Alpha, Resamples: c.opt.Resamples, Seed: *c.opt.Seed, MinSlice: c.minSlice(),
 		Slices: []Slice{}, Examples: []Examples{}, Notes: []string{}}
 	for _, s := range c.sides {
+		s.info.shared = slices.ContainsFunc(c.sides, func(other *side) bool { return other != s && other.info.Name == s.info.Name })
 		c.out.Runs = append(c.out.Runs, s.info)
 		c.out.Notes = append(c.out.Notes, s.notes...)
 	}
@@ -206,6 +207,9 @@ func (c *comparison) findMetric() error {
 		}
 		if len(known) > 0 {
 			hint = "metrics of all runs: " + strings.Join(known, ", ")
+		}
+		if len(known) > 0 { // then it is another one that was asked for
+			return &fault.ConfigError{Detail: fault.Detail{Op: "compare", Reason: reason, Hint: hint}}
 		}
 		return &fault.EvalError{Detail: fault.Detail{Op: "compare", Path: c.sides[0].info.Path, Reason: reason, Hint: hint}}
 	}

@@ -1,6 +1,7 @@
 package compare_test
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -327,7 +328,7 @@ func TestWhatCannotBeComparedIsAnError(t *testing.T) {
 		{[]*runs.Run{ok, ok}, compare.Options{Alpha: math.NaN()}, &configErr, "out of range", "0.05"},
 		{[]*runs.Run{ok, empty}, compare.Options{}, &evalErr, "neither predictions nor evaluation results", "verifily eval --run " + empty.Dir()},
 		{[]*runs.Run{ok, classes}, compare.Options{}, &evalErr, `the task is "classification", that of the others "sft"`, "same task"},
-		{[]*runs.Run{ok, ok}, compare.Options{Metric: "\x1b[1m"}, &evalErr, `metric "\x1b[1m"`, "f1, exact_match"},
+		{[]*runs.Run{ok, ok}, compare.Options{Metric: "\x1b[1m"}, &configErr, `metric "\x1b[1m"`, "f1, exact_match"},
 	} {
 		_, err := compare.Runs(context.Background(), c.runs, c.opt)
 		require.ErrorAs(t, err, c.target, c.says)
@@ -340,6 +341,24 @@ func TestWhatCannotBeComparedIsAnError(t *testing.T) {
 	cancel()
 	_, err := compare.Runs(ctx, []*runs.Run{ok, ok}, compare.Options{})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Runs are called by what the user called them, and two of one name by their
+// ids too.
+func TestRunsAreToldApart(t *testing.T) {
+	a, b, c := spec{name: "mine", preds: answers(40, half)}.folder(t), spec{name: "mine", preds: answers(40, third)}.folder(t),
+		spec{name: "other", preds: answers(40, third)}.folder(t)
+	id := filepath.Base(a.Dir())
+	t.Chdir(filepath.Dir(a.Dir()))
+	r, err := compare.Runs(context.Background(), []*runs.Run{reopen(t, id), b, c}, compare.Options{Resamples: 200})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"mine (" + id + ")", "mine (" + filepath.Base(b.Dir()) + ")", "other"},
+		[]string{r.Runs[0].Label(), r.Runs[1].Label(), r.Runs[2].Label()})
+	assert.Equal(t, []string{id, b.Dir()}, []string{r.Runs[0].Path, r.Runs[1].Path})
+	var out bytes.Buffer
+	require.NoError(t, r.WriteJSON(&out))
+	assert.Contains(t, out.String(), `"path": "`+id+`"`)
+	assert.NotContains(t, out.String(), a.Dir())
 }
 
 func BenchmarkCompare100k(b *testing.B) {

@@ -37,18 +37,24 @@ type Result struct {
 type Run struct {
 	ID             string `json:"run_id"`
 	Name           string `json:"run_name" empty:"null"`
-	Path           string `json:"path"`
+	Path           string `json:"path"` // as it was given
 	BaseModel      string `json:"base_model" empty:"null"`
 	NumExamples    int    `json:"num_examples"`
 	HasPredictions bool   `json:"has_predictions"`
+
+	shared bool // another run of the comparison has the same name
 }
 
-// Label is the name of the run, or else its id.
+// Label is the name of the run, with its id where another run of the comparison
+// has the same name, or else its id.
 func (r Run) Label() string {
-	if r.Name != "" {
-		return r.Name
+	switch {
+	case r.Name == "":
+		return r.ID
+	case r.shared:
+		return r.Name + " (" + r.ID + ")"
 	}
-	return r.ID
+	return r.Name
 }
 
 // Pairing says how the examples of a run were matched with those of the base.

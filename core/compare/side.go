@@ -35,7 +35,7 @@ type side struct {
 // without results and predictions, or predictions that cannot be read.
 // Inputs are kept of the base only: a matched example has the same.
 func load(ctx context.Context, run *runs.Run, isBase bool) (*side, error) {
-	s := &side{info: Run{ID: folder(run), Path: run.Dir()}}
+	s := &side{info: Run{ID: folder(run), Path: run.Path()}}
 	var err error
 	if s.meta, err = run.Meta(); err != nil {
 		s.missing("run_meta.json", err)
@@ -66,8 +66,8 @@ func load(ctx context.Context, run *runs.Run, isBase bool) (*side, error) {
 		s.task = taskOf(s.preds)
 	}
 	if resultsErr != nil && len(s.preds) == 0 {
-		return nil, &fault.EvalError{Detail: fault.Detail{Op: "compare", Path: run.Dir(),
-			Reason: "the run has neither predictions nor evaluation results", Hint: "evaluate it first: verifily eval --run " + run.Dir()}}
+		return nil, &fault.EvalError{Detail: fault.Detail{Op: "compare", Path: run.Path(),
+			Reason: "the run has neither predictions nor evaluation results", Hint: "evaluate it first: verifily eval --run " + run.Path()}}
 	}
 	s.info.HasPredictions = len(s.preds) > 0
 	s.info.NumExamples = s.results.NumExamples
@@ -111,7 +111,7 @@ func (s *side) readPredictions(ctx context.Context, run *runs.Run, keepInput boo
 		case errors.Is(err, fs.ErrNotExist):
 			s.missing("predictions.jsonl", err)
 		case err != nil:
-			return &fault.EvalError{Detail: fault.Detail{Op: "read predictions", Path: run.Dir(), Err: err}}
+			return &fault.EvalError{Detail: fault.Detail{Op: "read predictions", Path: run.Path(), Err: err}}
 		default:
 			p.InputHash = inputHash(&p)
 			if !keepInput {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -227,6 +228,13 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	assert.Contains(t, folder.Hint, "did you mean "+large+" or "+filepath.Join(dir, "train.yaml")+"?")
 
 	assert.Contains(t, fail(large).Error(), "larger than 1048576 bytes")
+
+	pipe := filepath.Join(dir, "pipe.yaml")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	for _, path := range []string{pipe, "/dev/zero"} {
+		assert.Contains(t, fail(path).Error(), "not a regular file")
+		assert.Contains(t, fail(path).Hint, "write it to a file first")
+	}
 }
 
 func TestFromMapNamesKeysWithoutAFile(t *testing.T) {
@@ -288,4 +296,17 @@ func TestOverrideProblemsNameTheirSource(t *testing.T) {
 		`--lr: must be a number, not the text "x"`,
 		`task: must be sft or classification, not "sfy" (did you mean sft?)`,
 	}, problems(t, err))
+}
+
+// TestDropoutBelowOne: what rounds to 1 in float32 would drop everything.
+func TestDropoutBelowOne(t *testing.T) {
+	for value, ok := range map[float64]bool{0: true, 0.99999: true, 0.999999999: false, 1: false, -0.1: false} {
+		_, err := config.FromMap(map[string]any{"task": "sft", "base_model": "builtin:nano",
+			"data_paths": map[string]any{"train": "t.jsonl"}, "lora": map[string]any{"dropout": value}})
+		if ok {
+			assert.NoError(t, err, value)
+		} else {
+			assert.ErrorContains(t, err, "lora.dropout: must be at least 0 and less than 1", value)
+		}
+	}
 }

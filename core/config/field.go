@@ -211,9 +211,9 @@ func between(least, most float64) func(float64) string {
 	}
 }
 
-// share is 0 or more and under 1.
+// share is 0 or more and under 1, also in float32, which is computed with.
 func share(f float64) string {
-	if f >= 0 && f < 1 {
+	if f >= 0 && float32(f) < 1 {
 		return ""
 	}
 	return "at least 0 and less than 1"

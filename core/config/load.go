@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Override sets one key from outside the file: a flag or an API argument.
@@ -35,19 +35,14 @@ func Load(path string, overrides ...Override) (*Config, error) {
 }
 
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, openError(path, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
-	if err != nil {
-		return nil, openError(path, err)
-	}
-	if len(data) > MaxFileSize {
+	data, err := regular.Read(path, MaxFileSize)
+	switch {
+	case errors.Is(err, regular.ErrTooLarge):
 		return nil, &fault.ConfigError{Detail: fault.Detail{Op: op, Path: path,
 			Reason: fmt.Sprintf("larger than %d bytes", MaxFileSize),
 			Hint:   "is it the data set? A config has a few dozen lines"}}
+	case err != nil:
+		return nil, openError(path, err)
 	}
 	return data, nil
 }
@@ -64,6 +59,8 @@ func openError(path string, err error) error {
 		d.Hint = "check the path" + neighbours(filepath.Dir(path), filepath.Base(path))
 	case errors.Is(err, fs.ErrPermission):
 		d.Hint = "make the file readable"
+	case errors.Is(err, regular.ErrNotRegular):
+		d.Hint = "a config is read more than once: write it to a file first"
 	}
 	return &fault.ConfigError{Detail: d}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/canonical"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // The further files that content checks look at.
@@ -220,10 +221,13 @@ func sound(p runs.Prediction) bool {
 	return p.Loss == nil || !math.IsNaN(*p.Loss) && !math.IsInf(*p.Loss, 0)
 }
 
+// maxEnvironment bounds environment.json, in bytes: it lists packages.
+const maxEnvironment = 16 << 20
+
 // EnvironmentHash is the environment_hash of environment.json as it
 // stands, fields that only its writer knows included.
 func EnvironmentHash(dir string) (string, error) {
-	data, err := os.ReadFile(filepath.Join(dir, environmentFile))
+	data, err := regular.Read(filepath.Join(dir, environmentFile), maxEnvironment)
 	if err != nil {
 		return "", err
 	}

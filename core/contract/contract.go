@@ -105,6 +105,8 @@ func exists(dir, name string) (bool, string) {
 		return false, "cannot be read: " + cause(err).Error()
 	case info.IsDir():
 		return false, "is a folder"
+	case !info.Mode().IsRegular():
+		return false, "is not a regular file"
 	}
 	return true, "exists"
 }

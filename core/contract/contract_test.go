@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -25,6 +26,7 @@ func completedRun(t *testing.T) string {
 	envHash, err := env.Hash()
 	require.NoError(t, err)
 	require.NoError(t, w.WriteConfig([]byte("task: sft\nseed: 42\n")))
+	require.NoError(t, w.WriteManifest([]byte("{}\n")))
 	require.NoError(t, w.WriteEnvironment(env))
 	require.NoError(t, w.AppendLog(runs.LogLine{Step: 1}))
 	e, err := runs.BeginEval(w.Dir())
@@ -57,6 +59,10 @@ func TestCheck(t *testing.T) {
 			remove("hashes.json")(t, dir)
 			require.NoError(t, os.Mkdir(filepath.Join(dir, "hashes.json"), 0o755))
 		}, five, []string{"hashes.json"}, true},
+		{"a pipe for a file", func(t *testing.T, dir string) {
+			remove("environment.json")(t, dir)
+			require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "environment.json"), 0o600))
+		}, five, []string{"environment.json"}, true},
 		{"results at the top", func(t *testing.T, dir string) {
 			require.NoError(t, os.Rename(filepath.Join(dir, "eval/eval_results.json"), filepath.Join(dir, "eval_results.json")))
 		}, []string{"config.yaml", "hashes.json", "environment.json", "eval_results.json", "run_meta.json"}, []string{}, true},
@@ -119,6 +125,12 @@ func TestContent(t *testing.T) {
 	}{
 		{"as written", func(*testing.T, string) {}, nil},
 		{"log changed", write("train_log.jsonl", "{}\n"), map[string]string{"hashes.json": "changed: train_log.jsonl"}},
+		{"pipes", func(t *testing.T, dir string) {
+			for _, name := range []string{"train_log.jsonl", "environment.json"} {
+				remove(name)(t, dir)
+				require.NoError(t, syscall.Mkfifo(filepath.Join(dir, name), 0o600))
+			}
+		}, map[string]string{"hashes.json": "missing: environment.json, train_log.jsonl", "environment.json": "not a regular file"}},
 		{"log gone", remove("train_log.jsonl"), map[string]string{"hashes.json": "missing: train_log.jsonl"}},
 		{"config is no YAML", write("config.yaml", "a: ["), map[string]string{"config.yaml": "", "hashes.json": "changed: config.yaml"}},
 		{"environment swapped", write("environment.json", `{"os":"plan9"}`),
@@ -192,7 +204,7 @@ func TestVerifyListsWhatIsNotCovered(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, seal.Intact())
 	assert.Equal(t, []string{"extra.bin"}, seal.Unlisted)
-	assert.Equal(t, "7 files, chain intact", seal.String())
+	assert.Equal(t, "8 files, chain intact", seal.String())
 }
 
 func TestVerifyDecision(t *testing.T) {

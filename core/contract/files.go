@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,10 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
+	"syscall"
 
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/canonical"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Seal is a hashes.json, or the decision/hashes.json of a decision, held
@@ -56,22 +57,12 @@ func (s Seal) String() string {
 // some lists the first few names.
 func some(names []string) string {
 	const most = 5
-	text := Printable(strings.Join(names[:min(len(names), most)], ", "))
+	// Names come from data.
+	out := text.Escape(strings.Join(names[:min(len(names), most)], ", "))
 	if more := len(names) - most; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
+		out += fmt.Sprintf(" and %d more", more)
 	}
-	return text
-}
-
-// Printable shows characters of a name that a terminal would obey or hide as
-// U+FFFD: names of files, slices and metrics come from data.
-func Printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
+	return out
 }
 
 // Verify hashes the files that hashes.json of a run names and holds them
@@ -124,14 +115,21 @@ func hashIn(root *os.Root, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !info.Mode().IsRegular() {
-		return "", errors.New("not a regular file")
+	if err := regular.Check(path, info); err != nil {
+		return "", err
 	}
-	f, err := root.Open(path)
+	// The open does not wait for a pipe that took the place of the file.
+	f, err := root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return "", err
+	}
+	if err := regular.Check(path, info); err != nil {
+		return "", err
+	}
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err

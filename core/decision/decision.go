@@ -62,6 +62,7 @@ type Results struct {
 	Metrics Metrics // the metrics that are numbers; those that are not finite are left out
 	// NonFinite names metrics that are NaN or infinite: "nan", "inf", "-inf".
 	NonFinite map[string]string
+	N         int              // examples; 0: unknown
 	Slices    map[string]Slice // by "key=value"
 }
 

@@ -65,10 +65,12 @@ func (e *evaluated) measure(ctx context.Context, in *Input) error {
 	if err != nil || len(preds) == 0 {
 		return err
 	}
-	in.Evidence.Intervals = map[string]*Interval{}
+	in.Evidence.Intervals, in.Evidence.Counts = map[string]*Interval{}, map[string]int{}
 	put := func(slice string, found map[string]stats.Interval) {
 		for metric, i := range found {
-			in.Evidence.Intervals[evidenceKey(slice, metric)] = &Interval{Low: i.Low, High: i.High, Level: stats.Level}
+			key := evidenceKey(slice, metric)
+			in.Evidence.Intervals[key] = &Interval{Low: i.Low, High: i.High, Level: stats.Level}
+			in.Evidence.Counts[key] = i.N
 		}
 	}
 	if names := e.known(in.Criteria.limits()); len(names) > 0 {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/verifily/verifily-tui/core/contract"
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs/canonical"
 )
 
@@ -86,7 +86,7 @@ func (d *Decision) GatesObject() canonical.Object {
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 
 // quiet makes a text from data safe to stand in a sentence.
-func quiet(s string) string { return contract.Printable(s) }
+func quiet(s string) string { return text.Escape(s) }
 
 // label is how a metric reads in a sentence.
 func label(metric string) string {
@@ -186,12 +186,15 @@ func (j *judge) bound(slice string, l limit) {
 		side, rule = "above", "<="
 	}
 	g := Gate{Name: gateName(slice, l), Threshold: l.bound.json(), Rule: rule, Evidence: j.in.Evidence.EvalFile,
-		Interval: j.in.Evidence.Intervals[key], N: j.in.Evidence.counts(j.in.Eval, slice)}
-	value, text, ok := j.in.Eval.measured(slice, l.metric)
+		Interval: j.in.Evidence.Intervals[key]}
+	value, nan, ok := j.in.Eval.measured(slice, l.metric)
+	if ok || nan != "" {
+		g.N = j.in.Evidence.counts(j.in.Eval, slice, l.metric)
+	}
 	switch {
-	case text != "": // a model that answers NaN does not meet a limit
-		g.Status, g.Value = GateFail, text
-		j.block(fmt.Sprintf("%s (%s) %s threshold (%s)", name, text, side, l.bound), flag+quiet(l.metric)+"_"+side+"_threshold")
+	case nan != "": // a model that answers NaN does not meet a limit
+		g.Status, g.Value = GateFail, nan
+		j.block(fmt.Sprintf("%s (%s) %s threshold (%s)", name, nan, side, l.bound), flag+quiet(l.metric)+"_"+side+"_threshold")
 	case !ok && slice == "" && j.mayBeAbsent(l):
 		g.Status, g.Detail = GateNotChecked, "not measured"
 	case !ok:

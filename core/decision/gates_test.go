@@ -80,6 +80,19 @@ func joined(d *decision.Decision) string {
 	return string(data)
 }
 
+// A row says how many examples are behind its value, and none where there is no
+// value.
+func TestRowsCountTheirExamples(t *testing.T) {
+	in := input(t, "ship_if: {max_f1_regression: 0.1, min_accuracy: 0.5}\nslices: {source=human: {min_f1: 0.5}}")
+	in.Eval.N = 412
+	d := decision.Decide(in)
+	for name, n := range map[string]int{"f1": 412, "f1 regression": 412, "source=human f1": 400, "accuracy": 0} {
+		assert.Equal(t, n, gate(t, d, name).N, name)
+	}
+	in.Evidence.Counts = map[string]int{"\x00f1": 410} // two have no score
+	assert.Equal(t, 410, gate(t, decision.Decide(in), "f1").N)
+}
+
 // Without a baseline, no regression is judged and none is claimed to be fine.
 func TestNoBaseline(t *testing.T) {
 	in := input(t, "ship_if: {max_f1_regression: 0.01}\nslices: {source=human: {max_f1_regression: 0.01}}\nsignificance: {}")
@@ -274,6 +287,7 @@ func TestNamesAreQuiet(t *testing.T) {
 		assert.NotContains(t, string(f.Data), "\x1b")
 	}
 	assert.NotContains(t, joined(d), `\u001b`)
+	assert.Equal(t, `a=\x1b[31m f1`, d.Gates[len(d.Gates)-1].Name, "what stands there can be seen")
 }
 
 func TestNumbersReadAsInTheContract(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Sources names what a decision is gathered from. Only Run is needed; what is
@@ -27,6 +28,10 @@ type Sources struct {
 }
 
 const gatherOp = "gather evidence"
+
+// maxEvidence bounds the files read whole, in bytes: far more than reports,
+// results and labels of a large data set take.
+const maxEvidence = 256 << 20
 
 // Gather reads everything that Decide needs. criteria are the limits to judge
 // by; policy may be nil. The errors are *fault.EvalError about a run and
@@ -104,7 +109,7 @@ func readNamed(path, name string) (string, []byte, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, name)
 	}
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, maxEvidence)
 	return path, data, err
 }
 
@@ -152,10 +157,10 @@ func readEvaluated(dir string) (*evaluated, error) {
 	}
 	e := &evaluated{run: run, task: metrics.TaskSFT, file: "eval/eval_results.json"}
 	path := filepath.Join(dir, "eval", "eval_results.json")
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, maxEvidence)
 	if errors.Is(err, fs.ErrNotExist) {
 		e.file = "eval_results.json"
-		data, err = os.ReadFile(filepath.Join(dir, e.file))
+		data, err = regular.Read(filepath.Join(dir, e.file), maxEvidence)
 	}
 	if err != nil {
 		return nil, err
@@ -167,7 +172,7 @@ func readEvaluated(dir string) (*evaluated, error) {
 		// NaN in the file, or the shape of the Trainer.
 		e.results = &Results{Metrics: sortedMetrics(loose.Overall)}
 	}
-	e.results.NonFinite = loose.NonFinite
+	e.results.NonFinite, e.results.N = loose.NonFinite, loose.NumExamples
 	e.results.Slices = map[string]Slice{}
 	for name, m := range loose.FlatSlices() {
 		e.results.Slices[name] = Slice{N: int(m["n"]), Metrics: m}
@@ -229,7 +234,7 @@ func readReview(dir string) (*Reviewed, error) {
 	}
 	byID, byHash := map[string]string{}, map[string]string{}
 	for _, path := range files {
-		data, err := os.ReadFile(path)
+		data, err := regular.Read(path, maxEvidence)
 		if err != nil {
 			return nil, &fault.EvalError{Detail: fault.Detail{Op: "read review", Path: path, Err: pathCause(err)}}
 		}

@@ -3,16 +3,15 @@ package decision
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/metrics"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Policy is a ship.yaml: what a run must show before it ships.
@@ -80,18 +79,13 @@ func LoadPolicy(path string) (*Policy, error) {
 }
 
 func readPolicy(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, policyFileError(path, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxPolicySize+1))
-	if err != nil {
-		return nil, policyFileError(path, err)
-	}
-	if len(data) > maxPolicySize {
+	data, err := regular.Read(path, maxPolicySize)
+	switch {
+	case errors.Is(err, regular.ErrTooLarge):
 		return nil, &fault.ConfigError{Detail: fault.Detail{Op: policyOp, Path: path,
 			Reason: fmt.Sprintf("larger than %d bytes", maxPolicySize), Hint: "a policy has a few dozen lines"}}
+	case err != nil:
+		return nil, policyFileError(path, err)
 	}
 	return data, nil
 }

@@ -129,6 +129,8 @@ func TestLoadPolicy(t *testing.T) {
 	require.NoError(t, os.WriteFile(large, make([]byte, 2<<20), 0o644))
 	_, err = decision.LoadPolicy(large)
 	require.ErrorContains(t, err, "larger than")
+	_, err = decision.LoadPolicy("/dev/zero")
+	require.ErrorContains(t, err, "not a regular file")
 }
 
 func FuzzParsePolicy(f *testing.F) {

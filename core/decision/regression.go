@@ -15,6 +15,8 @@ type Evidence struct {
 	Hashes *Integrity // nil: not looked at
 	// Intervals of metrics, by evidenceKey. A metric without one has none shown.
 	Intervals map[string]*Interval
+	// Counts has, by evidenceKey, the examples that an interval is made of.
+	Counts map[string]int
 	// Differences, paired by example, new - baseline, by evidenceKey.
 	Differences map[string]Difference
 	Reviewed    *Reviewed // nil: there are no hard examples
@@ -54,9 +56,16 @@ func (r *Reviewed) Labelled() int {
 // evidenceKey addresses a metric, over all examples or in a slice.
 func evidenceKey(slice, metric string) string { return slice + "\x00" + metric }
 
-func (e *Evidence) counts(r *Results, slice string) int {
-	if slice == "" || r == nil {
+// counts returns how many examples are behind a metric, 0 when unknown: those
+// that have a value where the predictions tell, else all.
+func (e *Evidence) counts(r *Results, slice, metric string) int {
+	switch n, ok := e.Counts[evidenceKey(slice, metric)]; {
+	case ok:
+		return n
+	case r == nil:
 		return 0
+	case slice == "":
+		return r.N
 	}
 	return r.Slices[slice].N
 }
@@ -90,7 +99,7 @@ func (j *judge) regression(slice string, l limit) {
 		j.row(g)
 		return
 	}
-	g.Value = delta.json()
+	g.Value, g.N = delta.json(), j.in.Evidence.counts(j.in.Eval, slice, l.metric)
 	exceeded := -sign*delta.float > l.bound.float
 	g.Status = GatePass
 	if exceeded {

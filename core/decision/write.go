@@ -15,6 +15,7 @@ import (
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/atomicfile"
 	"github.com/verifily/verifily-tui/runs/canonical"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // File is one file of a decision, ready to be written.
@@ -100,7 +101,7 @@ func place(folder string, files []File) error {
 // date, if it has any.
 func refresh(dir string, files []File) error {
 	path := filepath.Join(dir, "hashes.json")
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, maxEvidence)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -28,6 +29,7 @@ func evaluatedRun(t *testing.T, n int, right func(i int) bool) string {
 	w, err := runs.Create(t.TempDir(), runs.CreateOptions{Meta: runs.Meta{Task: "sft"}})
 	require.NoError(t, err)
 	require.NoError(t, w.WriteConfig([]byte("task: sft\n")))
+	require.NoError(t, w.WriteManifest([]byte("{}\n")))
 	require.NoError(t, w.WriteEnvironment(runs.Environment{OS: "linux"}))
 	e, err := runs.BeginEval(w.Dir())
 	require.NoError(t, err)
@@ -82,6 +84,7 @@ significance: {resamples: 500}
 	assert.Negative(t, g.Interval.High)
 	assert.Equal(t, 600, g.N)
 	assert.Less(t, *g.P, 0.05)
+	assert.Equal(t, 600, gate(t, d, "f1").N)
 	s := gate(t, d, "half=0 f1")
 	assert.Equal(t, decision.GatePass, s.Status)
 	assert.Equal(t, 300, s.N, "the slice was worked out from the predictions")
@@ -150,6 +153,8 @@ func TestGatherErrors(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 		return path
 	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	for name, src := range map[string]decision.Sources{
 		"run":                  {Run: filepath.Join(t.TempDir(), "none")},
 		"baseline":             {Run: run, Baseline: t.TempDir()},
@@ -158,6 +163,8 @@ func TestGatherErrors(t *testing.T) {
 		"contamination folder": {Run: run, Contamination: t.TempDir()},
 		"report":               {Run: run, Report: file(`[]`)},
 		"report is null":       {Run: run, Report: file(`null`)},
+		"contamination pipe":   {Run: run, Contamination: pipe},
+		"endless report":       {Run: run, Report: "/dev/zero"},
 	} {
 		_, err := decision.Gather(context.Background(), src, decision.DefaultCriteria(), nil)
 		var typed fault.TrainError

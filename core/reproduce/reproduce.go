@@ -17,6 +17,7 @@ import (
 
 	"github.com/verifily/verifily-tui/core/contract"
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/canonical"
 )
@@ -47,6 +48,7 @@ type Status string
 const (
 	Match    Status = "MATCH"
 	Differs  Status = "MISMATCH"
+	Changed  Status = "DIFFERS"      // intact, but not the same here and now: the environment
 	NotThere Status = "NOT RECORDED" // nothing to hold the thing against
 )
 
@@ -322,7 +324,7 @@ func (v *verification) reproducibility(context.Context) error {
 func (v *verification) verdict() Verdict {
 	differs := map[string]bool{}
 	for _, c := range v.report.Checks {
-		differs[c.Name] = c.Status == Differs
+		differs[c.Name] = c.Status == Differs || c.Status == Changed
 	}
 	switch {
 	case v.broken || differs["config"]:
@@ -336,4 +338,4 @@ func (v *verification) verdict() Verdict {
 }
 
 // quiet makes a name from a file safe to stand in a sentence.
-func quiet(s string) string { return contract.Printable(s) }
+func quiet(s string) string { return text.Escape(s) }

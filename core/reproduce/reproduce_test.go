@@ -41,6 +41,7 @@ func trained(t *testing.T, weights string, f1 float64) string {
 	w, err := runs.Create(t.TempDir(), runs.CreateOptions{Meta: m})
 	require.NoError(t, err)
 	require.NoError(t, w.WriteConfig(yaml))
+	require.NoError(t, w.WriteManifest([]byte("{}\n")))
 	require.NoError(t, w.WriteEnvironment(env))
 	require.NoError(t, os.Mkdir(filepath.Join(w.Dir(), "adapter"), 0o755))
 	if weights != "" {
@@ -102,6 +103,7 @@ func TestEnvironmentDiffers(t *testing.T) {
 	r := verify(t, dir, now)
 	assert.Equal(t, reproduce.PartialMatch, r.Verdict)
 	assert.Equal(t, 0, r.ExitCode())
+	assert.Equal(t, reproduce.Changed, check(t, r, "environment").Status, "the run itself is intact")
 	assert.Equal(t, []string{"accelerate missing, now 1.0", "gpu.name A100, now missing", "peft 0.9, now missing",
 		"torch 2.2.0, now 2.3.1"}, check(t, r, "environment").Differs)
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/verifily/verifily-tui/runs/canonical"
 )
 
-// Retrain is what config.yaml of a retrain says.
+// Retrain is what config.yaml of a retrain says. Folders are those named there
+// or, where these lead nowhere, the same from where the retrain was started.
 type Retrain struct {
 	Mode               string
 	DatasetDir         string
@@ -45,6 +46,11 @@ func RetrainOf(run *runs.Run) (*Retrain, error) {
 	}
 	if meta, err := run.Meta(); err == nil {
 		r.Seed = meta.Seed.String() // the reader of YAML has no digits to spare for large ones
+		for _, dir := range []*string{&r.DatasetDir, &r.BaseRunDir, &r.ContaminatedRunDir} {
+			if *dir != "" {
+				*dir, _ = dataset.Locate(*dir, meta.WorkingDir) // what is not there is told by whoever opens it
+			}
+		}
 	}
 	return r, nil
 }
@@ -139,7 +145,7 @@ func (v *verification) dataNow(ctx context.Context) (hash string, differs []stri
 		return "", nil, err
 	}
 	data, err := dataset.Resolve(ctx, dataset.Spec{Task: cfg.Task, Train: cfg.DataPaths.Train, Val: cfg.DataPaths.Val,
-		Test: cfg.DataPaths.Test, DatasetVersion: cfg.DatasetVersion, SearchDir: cfg.Output.Dir})
+		Test: cfg.DataPaths.Test, DatasetVersion: cfg.DatasetVersion, SearchDir: cfg.Output.Dir, WorkingDir: v.meta.WorkingDir})
 	if err != nil {
 		return "", nil, err
 	}
@@ -183,7 +189,7 @@ func (v *verification) environment(context.Context) error {
 	}
 	c := Check{Name: "environment", Status: Match, Recorded: stands, Computed: now}
 	if now != stands {
-		c.Status, c.Differs = Differs, changes(then, v.opt.Environment)
+		c.Status, c.Differs = Changed, changes(then, v.opt.Environment)
 		if len(c.Differs) == 0 {
 			c.Differs = []string{"environment.json has fields that this program does not know"}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/core/engine/mock"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/canonical"
@@ -75,8 +76,9 @@ type Result struct {
 	Artifacts   Artifacts          `json:"artifacts"`
 	ElapsedMS   int64              `json:"elapsed_ms"`
 
-	// Reasons are those of the decision; they are not part of the answer.
-	Reasons []string `json:"-"`
+	// Reasons and Gates are those of the decision; they are not part of the answer.
+	Reasons []string        `json:"-"`
+	Gates   []decision.Gate `json:"-"`
 }
 
 // JSON returns the answer, indented, keys in the contract's order.

@@ -12,9 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 const (
@@ -56,7 +59,8 @@ func lockCounter(ctx context.Context, folder string) (unlock func() error, err e
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	l := flock.New(filepath.Join(folder, counterFile), flock.SetPermissions(0o644))
+	l := flock.New(filepath.Join(folder, counterFile), flock.SetPermissions(0o644),
+		flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK)) // a pipe is not waited for
 	ok, err := l.TryLockContext(ctx, 2*time.Millisecond)
 	if !ok && ctx.Err() != nil {
 		<-turn
@@ -79,7 +83,8 @@ func lockCounter(ctx context.Context, folder string) (unlock func() error, err e
 // crash left empty, is found again from the directories.
 func nextNumber(folder string) (int, error) {
 	path := filepath.Join(folder, counterFile)
-	data, err := os.ReadFile(path)
+	const most = 64 // bytes: it is a number
+	data, err := regular.Read(path, most)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err
 	}

@@ -32,6 +32,7 @@ func realDeps(t *testing.T, finish func(dir string) error) retrain.Deps {
 		w, err := runs.Create(filepath.Join(job.OutputDir, "train"), runs.CreateOptions{})
 		require.NoError(t, err)
 		require.NoError(t, w.WriteConfig([]byte("task: sft\n")))
+		require.NoError(t, w.WriteManifest([]byte("{}\n")))
 		require.NoError(t, w.WriteEnvironment(environment))
 		put(t, w.Dir(), "model/model.safetensors", "weights")
 		put(t, w.Dir(), "checkpoints/checkpoint-1/model.safetensors", "weights")

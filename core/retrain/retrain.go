@@ -230,6 +230,7 @@ func contaminationOf(dir string) (string, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		reason = "there is no such folder"
 	}
+	// A run is sealed but for eval/.
 	return "", &fault.DataError{Detail: fault.Detail{Op: "read contamination of run", Path: dir, Reason: reason,
-		Hint: "write one with: verifily contamination --train A --eval B --out " + filepath.Join(dir, "contamination.json")}}
+		Hint: "write one with: verifily contamination --train A --eval B --output " + filepath.Join(dir, "eval", "contamination.json")}}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -332,6 +333,46 @@ func TestRefusals(t *testing.T) {
 			assert.Empty(t, names(t, req.OutputDir), "nothing is left behind")
 		})
 	}
+}
+
+// The hint names a flag that there is and a place in the run that is not sealed.
+func TestHintForAContaminationResult(t *testing.T) {
+	dir := t.TempDir()
+	_, err := retrain.Run(context.Background(), retrain.Request{DatasetDir: artifact(t), OutputDir: t.TempDir(), ContaminatedRunDir: dir}, deps())
+	var typed fault.TrainError
+	require.ErrorAs(t, err, &typed)
+	assert.Contains(t, typed.Fault().Hint, "--output "+filepath.Join(dir, "eval", "contamination.json"))
+	put(t, dir, "eval/contamination.json", `{"status":"PASS","exact_overlaps":0,"near_duplicates":0}`)
+	res := run(t, retrain.Request{DatasetDir: artifact(t), OutputDir: t.TempDir(), ContaminatedRunDir: dir})
+	assert.Equal(t, "PASS", res.Usage.Outcome.ContaminationStatus)
+	assert.NotEmpty(t, res.Gates)
+}
+
+// A retrain of relative folders says where they start; one of absolute folders
+// tells nothing of the machine.
+func TestWorkingDir(t *testing.T) {
+	data := artifact(t)
+	home := filepath.Dir(data)
+	t.Chdir(home)
+	workingDir := func(dir string) string {
+		res := run(t, retrain.Request{DatasetDir: dir, OutputDir: t.TempDir()})
+		r, err := runs.Open(res.RunDir)
+		require.NoError(t, err)
+		meta, err := r.Meta()
+		require.NoError(t, err)
+		return meta.WorkingDir
+	}
+	assert.Equal(t, home, workingDir(filepath.Base(data)))
+	assert.Empty(t, workingDir(data))
+}
+
+// A counter that is no file is an error, not something to wait for.
+func TestCounterThatIsNoFile(t *testing.T) {
+	out := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(out, "runs"), 0o755))
+	require.NoError(t, syscall.Mkfifo(filepath.Join(out, "runs", ".retrain_number"), 0o600))
+	_, err := retrain.Run(context.Background(), retrain.Request{DatasetDir: artifact(t), OutputDir: out}, deps())
+	require.ErrorContains(t, err, "not a regular file")
 }
 
 func names(t *testing.T, dir string) []string {

@@ -19,6 +19,7 @@ import (
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/canonical"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // trainedDir is where the run directory of the training stands in a retrain.
@@ -140,7 +141,7 @@ func (j *job) fill(temp, runID string) (*Result, error) {
 	}
 	return &Result{JobType: "RETRAIN", Decision: verdict.Recommendation, ExitCode: verdict.ExitCode,
 		EvalSummary: j.eval.summary(), Usage: usage, ElapsedMS: milliseconds(j.deps.Now().Sub(j.start)),
-		Reasons: verdict.Reasons}, nil
+		Reasons: verdict.Reasons, Gates: verdict.Gates}, nil
 }
 
 // identity holds the hashes by which a retrain can be reproduced.
@@ -185,9 +186,24 @@ func (j *job) record(w *writer, runID string) (identity, error) {
 		{Key: "config_hash", Value: ids.config}, {Key: "data_hash", Value: ids.data},
 		{Key: "environment_hash", Value: ids.environment}, {Key: "reproducibility_hash", Value: ids.reproducibility},
 	}
+	if wd := j.workingDir(); wd != "" {
+		meta = append(meta, canonical.Member{Key: "working_dir", Value: wd})
+	}
 	return ids, errors.Join(
 		w.put("config.yaml", text), w.putJSON("environment.json", j.deps.Environment),
 		w.put("eval/eval_results.json", results), w.putJSON("run_meta.json", meta))
+}
+
+// workingDir is where the folders of config.yaml start, empty when all of them
+// are absolute or it is not known.
+func (j *job) workingDir() string {
+	for _, dir := range []string{j.req.DatasetDir, j.req.BaseRunDir, j.req.ContaminatedRunDir} {
+		if dir != "" && !filepath.IsAbs(dir) {
+			wd, _ := os.Getwd()
+			return wd
+		}
+	}
+	return ""
 }
 
 // decide checks the run contract and judges the run by the default criteria.
@@ -276,11 +292,15 @@ func (w *writer) seal(ids identity) error {
 	return w.write("hashes.json", data)
 }
 
+// maxTakenOver bounds a file of the evaluation, in bytes: it is held in memory
+// while it is copied.
+const maxTakenOver = 8 << 30
+
 // takeOver hashes the training's directory, which stands in the folder, and
 // copies what readers of a run look for in eval/.
 func (w *writer) takeOver() error {
 	for _, name := range []string{"predictions.jsonl", "hard_examples.jsonl", "confusion_matrix.json"} {
-		data, err := os.ReadFile(filepath.Join(w.dir, trainedDir, "eval", name))
+		data, err := regular.Read(filepath.Join(w.dir, trainedDir, "eval", name), maxTakenOver)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -317,7 +337,7 @@ func (w *writer) takeOver() error {
 
 // hash takes a file over that stands there already and is on disk.
 func (w *writer) hash(name, path string) error {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/google/renameio/v2"
@@ -52,6 +53,7 @@ type File struct {
 	path    string
 	pending *renameio.PendingFile
 	buf     *bufio.Writer
+	staged  bool
 	done    bool
 }
 
@@ -73,24 +75,66 @@ func (f *File) Write(p []byte) (int, error) { return f.buf.Write(p) }
 // Path returns where Commit will put the file.
 func (f *File) Path() string { return f.path }
 
+// Stage brings the content to disk under its temporary name, so that a full
+// disk shows before anything is replaced. On error the content is thrown away.
+// Nothing may be written afterwards.
+func (f *File) Stage() error {
+	switch {
+	case f.done:
+		return fmt.Errorf("write %s: %w", f.path, fs.ErrClosed)
+	case f.staged:
+		return nil
+	}
+	err := f.buf.Flush()
+	if err == nil {
+		err = f.pending.Sync()
+	}
+	if err != nil {
+		f.Abort()
+		return fmt.Errorf("write %s: %w", f.path, err)
+	}
+	f.staged = true
+	return nil
+}
+
 // Commit flushes the content and puts it in place. On error nothing has
 // changed at the target, except when only the last step, the flush of the
 // folder, failed: then the content is in place but may not survive a power
 // failure.
-func (f *File) Commit() error {
-	if f.done {
-		return fmt.Errorf("write %s: %w", f.path, fs.ErrClosed)
+func (f *File) Commit() error { return CommitAll(f) }
+
+// CommitAll puts files in place that belong together, in the order given. All
+// are on disk before the first gets its name, and the names are given right
+// after one another, so only a program that is killed between two of them
+// leaves the new content of some beside the old of others. On error files that
+// are not in place are thrown away.
+func CommitAll(files ...*File) error {
+	defer func() {
+		for _, f := range files {
+			f.Abort()
+		}
+	}()
+	for _, f := range files {
+		if err := f.Stage(); err != nil {
+			return err
+		}
 	}
-	if err := f.buf.Flush(); err != nil {
-		f.Abort()
-		return fmt.Errorf("write %s: %w", f.path, err)
+	var folders []string
+	for _, f := range files {
+		if err := f.pending.CloseAtomicallyReplace(); err != nil {
+			return fmt.Errorf("write %s: %w", f.path, err)
+		}
+		f.done = true
+		if dir := filepath.Dir(f.path); !slices.Contains(folders, dir) {
+			folders = append(folders, dir)
+		}
 	}
-	if err := f.pending.CloseAtomicallyReplace(); err != nil {
-		f.Abort()
-		return fmt.Errorf("write %s: %w", f.path, err)
+	for _, dir := range folders {
+		if err := SyncDir(dir); err != nil {
+			return err
+		}
 	}
-	f.done = true
-	return SyncDir(filepath.Dir(f.path))
+	return nil
 }
 
 // Abort throws the content away.

@@ -84,6 +84,33 @@ func TestReadersSeeNothingBeforeCommit(t *testing.T) {
 	only(t, dir, "f")
 }
 
+// Files that belong together are replaced together: while one of them cannot be
+// written, none is.
+func TestCommitAll(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	create := func(dir, name, text string) *atomicfile.File {
+		f, err := atomicfile.Create(filepath.Join(dir, name), 0o644)
+		require.NoError(t, err)
+		_, err = f.Write([]byte(text))
+		require.NoError(t, err)
+		return f
+	}
+	a, b := create(dir, "a", "1"), create(other, "b", "1")
+	require.NoError(t, a.Stage())
+	require.NoError(t, a.Stage())
+	assert.NoFileExists(t, filepath.Join(dir, "a"))
+	require.NoError(t, atomicfile.CommitAll(a, b))
+	require.ErrorIs(t, a.Stage(), os.ErrClosed)
+
+	gone := create(other, "b", "2")
+	gone.Abort()
+	require.ErrorIs(t, atomicfile.CommitAll(create(dir, "a", "2"), gone), os.ErrClosed)
+	assert.Equal(t, "1", content(t, filepath.Join(dir, "a")))
+	assert.Equal(t, "1", content(t, filepath.Join(other, "b")))
+	only(t, dir, "a")
+	only(t, other, "b")
+}
+
 func TestFolderThatCannotHoldFiles(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")

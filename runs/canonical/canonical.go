@@ -25,10 +25,11 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Object is a JSON object with its keys in a chosen order. A key that appears
@@ -91,10 +92,10 @@ func ChainHash(files map[string]string) string {
 	return hexSum([]byte(strings.Join(pairs, "|")))
 }
 
-// FileHash returns the lower-case hex SHA-256 of a file's bytes. It reads in
-// pieces, so the file may be larger than memory.
+// FileHash returns the lower-case hex SHA-256 of a regular file's bytes. It
+// reads in pieces, so the file may be larger than memory.
 func FileHash(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("hash %s: %w", path, err)
 	}

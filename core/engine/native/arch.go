@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Arch is the shape of a decoder of the Llama family, as config.json of the
@@ -119,6 +120,10 @@ func (a Arch) file() archFile {
 	return f
 }
 
+// maxJSON bounds the JSON files of a model or checkpoint, in bytes: the largest
+// part of them is the names of labels.
+const maxJSON = 16 << 20
+
 // loadArch reads config.json in dir and refuses what this engine would compute
 // differently.
 func loadArch(dir string) (Arch, error) {
@@ -127,7 +132,7 @@ func loadArch(dir string) (Arch, error) {
 		return Arch{}, &fault.ConfigError{Detail: fault.Detail{
 			Op: "load model", Path: path, Reason: fmt.Sprintf(format, args...), Hint: hint}}
 	}
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, maxJSON)
 	if err != nil {
 		return Arch{}, &fault.ConfigError{Detail: fault.Detail{Op: "load model", Path: path, Err: err,
 			Hint: "base_model names a folder in Hugging Face layout, an earlier run, or a built-in model such as builtin:nano"}}
@@ -210,6 +215,18 @@ func (a Arch) check() string {
 		return "rope_theta and rms_norm_eps must be positive and of usual size"
 	}
 	return ""
+}
+
+// sameWeights tells whether both describe models with the same weights, heads
+// aside. That of a built-in model has no vocabulary of its own.
+func (a Arch) sameWeights(b Arch) bool {
+	if b.VocabSize == 0 {
+		b.VocabSize = a.VocabSize
+	}
+	for _, x := range []*Arch{&a, &b} {
+		x.EOS, x.PAD, x.Labels = 0, 0, nil
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // attn is the width of the query, kv that of keys and values.

@@ -232,29 +232,44 @@ func openAdapterRun(run string, seed int64, depth int) (*base, error) {
 	if err != nil {
 		return nil, adapterNeeds(run, err)
 	}
+	if err := b.adapt(dir, ac, cfg, seed); err != nil {
+		return nil, firstError(err, b.src.close())
+	}
+	b.tokenizerDir = filepath.Join(run, tokenizerDir)
+	b.name = run
+	return b, nil
+}
+
+// adapt merges the adapter in dir into the base, which stays open on an error.
+func (b *base) adapt(dir string, ac *adapterFile, cfg *config.Config, seed int64) error {
 	arch, err := loadArch(dir)
 	if err != nil {
-		return nil, firstError(err, b.src.close())
+		return err
+	}
+	if !arch.sameWeights(b.arch) {
+		return &fault.ConfigError{Detail: fault.Detail{Op: "load adapter", Path: filepath.Join(dir, configName),
+			Reason: "it describes another model than " + cfg.BaseModel + ", which the adapter was trained over",
+			Hint:   "restore the adapter and its base, or train it again"}}
+	}
+	kern, err := tensor.New()
+	if err != nil {
+		return err
 	}
 	path := filepath.Join(dir, adapterWeightsName)
 	file, err := safetensors.Open(path)
 	if err != nil {
-		b.src.close()
-		return nil, modelError(path, err)
+		return modelError(path, err)
 	}
-	kern, err := tensor.New()
-	if err != nil {
-		return nil, err
+	adapter := &fileSource{file: file, path: path, config: adapterConfigName, seed: seed}
+	if err := ac.check(adapter, arch); err != nil {
+		return firstError(err, adapter.close())
 	}
 	if cfg.LoRA.Enabled {
 		b.quantize(cfg.LoRA.Quantization)
 	}
 	b.arch = arch
-	b.tokenizerDir = filepath.Join(run, tokenizerDir)
-	b.name = run
-	b.src = &mergedSource{base: b.src, kern: kern, scale: float32(ac.Alpha / float64(ac.R)),
-		adapter: &fileSource{file: file, path: path, seed: seed}}
-	return b, nil
+	b.src = &mergedSource{base: b.src, adapter: adapter, r: ac.R, scale: float32(ac.Alpha / float64(ac.R)), kern: kern}
+	return nil
 }
 
 // adapterNeeds says whose base it is that cannot be loaded.

@@ -15,6 +15,7 @@ import (
 	"github.com/verifily/verifily-tui/core/engine/native/safetensors"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/runs/atomicfile"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // progress is how far a run has come; it is trainer_state.json of a checkpoint.
@@ -169,13 +170,61 @@ func LatestCheckpoint(runDir string) (path string, step int, err error) {
 	return filepath.Join(root, checkpointName(step)), step, nil
 }
 
+// CheckCheckpoint opens the files of a checkpoint, of an adapter or of a whole
+// model, so that nothing is given up for one that is damaged. Errors are
+// *fault.TrainingError.
+func CheckCheckpoint(dir string, adapter bool) error {
+	weights := modelWeightsName
+	if adapter {
+		weights = adapterWeightsName
+	}
+	for _, name := range []string{weights, optimizerName} {
+		f, err := safetensors.Open(filepath.Join(dir, name))
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
+			return brokenCheckpoint(dir, name, err)
+		}
+	}
+	return nil
+}
+
+func brokenCheckpoint(dir, name string, err error) error {
+	return &fault.TrainingError{Detail: fault.Detail{Op: "resume", Path: filepath.Join(dir, name), Err: err,
+		Hint: "resume from an older checkpoint of the run, or start again without --resume"}}
+}
+
+// RemoveCheckpointsAfter removes the checkpoints of a run that were made after a
+// step, newest first, and says how many. What is left of one when this is cut
+// short, RemoveLeftovers removes.
+func RemoveCheckpointsAfter(runDir string, step int) (removed int, err error) {
+	root := filepath.Join(runDir, checkpointsDir)
+	steps, err := checkpointSteps(root)
+	for _, s := range slices.Backward(steps) {
+		if err != nil || s <= step {
+			break
+		}
+		// Renamed first: half a checkpoint must not look like a whole one.
+		gone := filepath.Join(root, ".saving-"+checkpointName(s))
+		if err = os.Rename(filepath.Join(root, checkpointName(s)), gone); err == nil {
+			removed++
+			err = os.RemoveAll(gone)
+		}
+	}
+	if err == nil && removed > 0 {
+		err = atomicfile.SyncDir(root)
+	}
+	if err != nil {
+		err = fmt.Errorf("remove later checkpoints: %w", err)
+	}
+	return removed, err
+}
+
 // loadCheckpoint puts the state of a checkpoint into the training.
 func (t *training) loadCheckpoint(dir string) error {
-	broken := func(name string, err error) error {
-		return &fault.TrainingError{Detail: fault.Detail{Op: "resume", Path: filepath.Join(dir, name), Err: err,
-			Hint: "resume from an older checkpoint of the run, or start again without --resume"}}
-	}
-	data, err := os.ReadFile(filepath.Join(dir, stateName))
+	broken := func(name string, err error) error { return brokenCheckpoint(dir, name, err) }
+	data, err := regular.Read(filepath.Join(dir, stateName), maxJSON)
 	if err != nil {
 		return broken(stateName, err)
 	}

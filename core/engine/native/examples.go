@@ -27,7 +27,10 @@ func (e *examples) sequence(i int) (sequence, bool, error) {
 	if err != nil {
 		return sequence{}, false, err
 	}
-	s := sequence{label: -1, ids: e.tok.Encode(nil, row.Prompt())}
+	// One token more than fits shows that the row is cut; the time that the rest
+	// of a long text would take is saved.
+	most := e.maxLen + 1
+	s := sequence{label: -1, ids: e.tok.Encode(nil, e.tok.Head(row.Prompt(), most))}
 	if e.file.Task() == dataset.Classification {
 		label, ok := e.labels[row.Label]
 		if !ok {
@@ -36,7 +39,13 @@ func (e *examples) sequence(i int) (sequence, bool, error) {
 		s.label = label
 	} else {
 		s.first = len(s.ids)
-		s.ids = append(e.tok.Encode(s.ids, row.Output), e.tok.EOS())
+		if left := most - len(s.ids); left > 0 {
+			s.ids = e.tok.Encode(s.ids, e.tok.Head(row.Output, left))
+		}
+		s.ids = append(s.ids, e.tok.EOS())
+	}
+	if err := e.tok.Err(); err != nil {
+		return s, false, err
 	}
 	if len(s.ids) == 0 {
 		return s, false, &fault.DataError{Detail: fault.Detail{Op: "tokenize", Path: e.file.Path(), Line: row.Line,
@@ -62,6 +71,24 @@ func (e *examples) unknownLabel(row dataset.Row) error {
 	return &fault.DataError{Detail: fault.Detail{Op: "read labels", Path: e.file.Path(), Line: row.Line,
 		Reason: fmt.Sprintf("label %q does not occur in the training data", row.Label),
 		Hint:   "known labels: " + strings.Join(known, ", ")}}
+}
+
+// prompt tokenises the prompt of row i for a response to follow. One of more
+// than room tokens keeps its end, where the response starts; whether it was cut
+// is the second result.
+func (e *examples) prompt(i, room int) ([]int32, bool, error) {
+	row, err := e.file.Row(i)
+	if err != nil {
+		return nil, false, err
+	}
+	ids := e.tok.Encode(nil, e.tok.Tail(row.Prompt(), room+1))
+	return ids[max(0, len(ids)-room):], len(ids) > room, e.tok.Err()
+}
+
+// CheckLabels is a *fault.DataError when a row of file has a label that no row
+// of the training data has.
+func CheckLabels(train, file *dataset.File) error {
+	return (&examples{file: file, labels: labelIndex(labelNames(train))}).checkLabels()
 }
 
 // checkLabels finds a label of the file that training does not know, before

@@ -2,8 +2,12 @@ package native
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"runtime"
 
+	"github.com/verifily/verifily-tui/core/config"
+	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/tensor"
 )
 
@@ -12,6 +16,42 @@ type generation struct {
 	maxNew int   // tokens at most
 	beams  int   // 1 is greedy decoding
 	eos    int32 // ends a response and is not part of it
+}
+
+// maxCache bounds what the caches of generated tokens may take: what asks for
+// more has a number too many in it.
+const maxCache = 16 << 30
+
+// checkGeneration refuses settings that the responses to so many rows cannot be
+// made with.
+func checkGeneration(e *config.Eval, a *Arch, rows int) error {
+	bad := func(hint, format string, args ...any) error {
+		return &fault.ConfigError{Detail: fault.Detail{Op: "generate", Reason: fmt.Sprintf(format, args...), Hint: hint}}
+	}
+	maxNew, beams := e.GenerationMaxNewTokens, e.GenerationNumBeams
+	switch {
+	case maxNew >= a.MaxPositions:
+		return bad("lower it, to leave room for the prompt",
+			"eval.generation_max_new_tokens is %d, the model has %d positions", maxNew, a.MaxPositions)
+	case beams > a.VocabSize:
+		return bad("4 beams are usual, 1 is greedy decoding",
+			"eval.generation_num_beams is %d, the model has %d tokens", beams, a.VocabSize)
+	}
+	batch := max(1, min(e.BatchSize, rows))
+	batches := min((rows+batch-1)/batch, runtime.GOMAXPROCS(0)) // at a time
+	// Keys and values in float32. The product may be too large for an integer.
+	bytes := 8 * float64(batches) * float64(batch) * float64(beams) * float64(maxNew) * float64(a.kv()) * float64(a.Layers)
+	hint := "lower eval.batch_size, eval.generation_num_beams or eval.generation_max_new_tokens"
+	if bytes > maxCache {
+		return bad(hint, "%d batches of %d responses with %d beams and %d tokens take %.0f GiB of memory, above the limit of %d",
+			batches, batch, beams, maxNew, bytes/(1<<30), maxCache>>30)
+	}
+	return checkMemory("making responses", int64(bytes), hint)
+}
+
+// promptRoom is how many tokens a prompt can have.
+func promptRoom(c *config.Config, a *Arch) int {
+	return min(a.MaxPositions-c.Eval.GenerationMaxNewTokens, c.Training.MaxSeqLength)
 }
 
 // cache keeps the keys and values of a batch of prompts and of what was

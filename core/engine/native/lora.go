@@ -3,7 +3,6 @@ package native
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/tensor"
 	"github.com/verifily/verifily-tui/runs/atomicfile"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // loraSpec says which adapters a model gets.
@@ -102,7 +102,7 @@ func (spec *loraSpec) initialise(m *Model) {
 
 // adapterFile is adapter_config.json in PEFT's layout.
 type adapterFile struct {
-	AlphaPattern     struct{} `json:"alpha_pattern"`
+	AlphaPattern     pattern  `json:"alpha_pattern"`
 	AutoMapping      *string  `json:"auto_mapping"`
 	BaseModel        string   `json:"base_model_name_or_path"`
 	Bias             string   `json:"bias"`
@@ -116,13 +116,16 @@ type adapterFile struct {
 	ModulesToSave    []string `json:"modules_to_save"`
 	PeftType         string   `json:"peft_type"`
 	R                int      `json:"r"`
-	RankPattern      struct{} `json:"rank_pattern"`
+	RankPattern      pattern  `json:"rank_pattern"`
 	Revision         *string  `json:"revision"`
 	TargetModules    []string `json:"target_modules"`
 	TaskType         string   `json:"task_type"`
 	UseDoRA          bool     `json:"use_dora"`
 	UseRSLoRA        bool     `json:"use_rslora"`
 }
+
+// pattern gives single layers an r or alpha of their own.
+type pattern map[string]any
 
 const (
 	adapterConfigName  = "adapter_config.json"
@@ -138,7 +141,7 @@ const (
 func (m *Model) saveAdapter(dir string, spec *loraSpec, baseModel string) error {
 	f := adapterFile{BaseModel: baseModel, Bias: "none", InferenceMode: true, InitLoRAWeights: true,
 		Alpha: spec.alpha, Dropout: spec.dropout, PeftType: "LORA", R: spec.r,
-		TargetModules: spec.modules, TaskType: "CAUSAL_LM"}
+		TargetModules: spec.modules, TaskType: "CAUSAL_LM", AlphaPattern: pattern{}, RankPattern: pattern{}}
 	var tensors []safetensors.Tensor
 	for _, p := range m.adapters {
 		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
@@ -169,11 +172,13 @@ func (m *Model) saveModel(dir string) error {
 	return safetensors.Write(filepath.Join(dir, modelWeightsName), tensors, map[string]string{"format": "pt"})
 }
 
+const hintAdapter = "restore the adapter, or train it again"
+
 // loadAdapterConfig reads adapter_config.json and refuses variants that would
 // compute something else.
 func loadAdapterConfig(dir string) (*adapterFile, error) {
 	path := filepath.Join(dir, adapterConfigName)
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, maxJSON)
 	if err != nil {
 		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "load adapter", Path: path, Err: err}}
 	}
@@ -183,13 +188,56 @@ func loadAdapterConfig(dir string) (*adapterFile, error) {
 	case err != nil:
 	case f.PeftType != "LORA" || f.UseDoRA || f.UseRSLoRA || f.FanInFanOut || f.Bias != "none":
 		err = fmt.Errorf("only plain LoRA without biases is supported")
+	case len(f.RankPattern) > 0 || len(f.AlphaPattern) > 0:
+		err = fmt.Errorf("rank_pattern and alpha_pattern are not supported")
 	case f.R < 1:
 		err = fmt.Errorf("r is %d", f.R)
 	}
 	if err != nil {
-		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "load adapter", Path: path, Err: err}}
+		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "load adapter", Path: path, Err: err, Hint: hintAdapter}}
 	}
 	return &f, nil
+}
+
+// check refuses a weights file that does not hold exactly what the config
+// promises: both matrices of every adapter and, of a classifier, the head.
+func (f *adapterFile) check(file *fileSource, arch Arch) error {
+	bad := func(path, format string, args ...any) error {
+		return &fault.ConfigError{Detail: fault.Detail{Op: "load adapter", Path: path,
+			Reason: fmt.Sprintf(format, args...), Hint: hintAdapter}}
+	}
+	beside := filepath.Join(filepath.Dir(file.path), adapterConfigName)
+	modules, err := loraModules(f.TargetModules)
+	if err != nil {
+		return bad(beside, "target_modules names a layer that the model does not have")
+	}
+	m := &Model{Arch: arch}
+	m.layout()
+	if err := m.addAdapters(&loraSpec{r: f.R, modules: modules}); err != nil {
+		return bad(beside, "r is %d, more than a layer of the model has inputs or outputs", f.R)
+	}
+	wanted := slices.Clone(m.adapters)
+	var saved []string
+	if m.Score != nil {
+		saved = []string{"score"}
+		wanted = append(wanted, &Param{Name: peftScoreName, Shape: m.Score.Shape})
+	}
+	if !slices.Equal(f.ModulesToSave, saved) {
+		return bad(beside, "modules_to_save is %q, and not %q as for this model", f.ModulesToSave, saved)
+	}
+	known := make(map[string]bool, len(wanted))
+	for _, p := range wanted {
+		known[p.Name] = true
+		if _, err := file.check(p.Name, p.Shape); err != nil {
+			return err
+		}
+	}
+	for _, name := range file.file.Names() {
+		if !known[name] {
+			return bad(file.path, "tensor %.200q belongs to none of target_modules", name)
+		}
+	}
+	return nil
 }
 
 // writeJSON writes v with indent 2, whole or not at all.

@@ -93,6 +93,8 @@ type Model struct {
 
 // newModel lays out the parameters of an architecture and reads their values.
 // With an empty lora, everything can be trained; train asks for gradients.
+// Weights of another shape, and more of them than there is memory for, are an
+// error before anything is allocated.
 func newModel(arch Arch, src source, lora *loraSpec, train bool) (*Model, error) {
 	m := &Model{Arch: arch, src: src}
 	m.layout()
@@ -104,6 +106,10 @@ func newModel(arch Arch, src source, lora *loraSpec, train bool) (*Model, error)
 	if train {
 		m.chooseTrainable(lora != nil)
 	}
+	if err := m.checkSource(); err != nil {
+		return nil, err
+	}
+	m.allocate()
 	for _, p := range m.params {
 		if err := p.read(src); err != nil {
 			return nil, err
@@ -178,8 +184,8 @@ const (
 	scoreName = "score.weight"
 )
 
-// chooseTrainable gives gradients to the adapters and the classification head,
-// or to everything.
+// chooseTrainable picks the adapters and the classification head, or
+// everything.
 func (m *Model) chooseTrainable(lora bool) {
 	if lora {
 		m.trainable = slices.Clone(m.adapters)
@@ -189,6 +195,42 @@ func (m *Model) chooseTrainable(lora bool) {
 	} else {
 		m.trainable = slices.Clone(m.params)
 	}
+}
+
+// trainedBytes is the memory of a trained parameter: its value, its gradient
+// and two moments.
+const trainedBytes = 4 * 4
+
+// checkSource asks for every parameter before there is memory for any.
+func (m *Model) checkSource() error {
+	var need, trained int64
+	picked := make(map[*Param]bool, len(m.trainable))
+	for _, p := range m.trainable {
+		picked[p] = true
+		trained += int64(size(p.Shape))
+	}
+	for _, p := range m.params {
+		bytes, err := m.src.check(p.Name, p.Shape)
+		if err != nil {
+			return err
+		}
+		if !picked[p] {
+			need += bytes
+		}
+	}
+	what, hint := "the model", "choose a smaller base_model, or lora.quantization: 4bit"
+	switch {
+	case picked[m.Embed]:
+		what = fmt.Sprintf("training all %d parameters", trained)
+		hint = "choose a smaller base_model, or train an adapter over it: lora.enabled: true"
+	case len(m.trainable) == 0:
+		hint = "close other programs, or use a machine with more memory"
+	}
+	return checkMemory(what, need+trainedBytes*trained, hint)
+}
+
+// allocate gives the trained parameters values, gradients and moments.
+func (m *Model) allocate() {
 	n := 0
 	for _, p := range m.trainable {
 		n += size(p.Shape)

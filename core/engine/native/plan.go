@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/verifily/verifily-tui/core/engine"
@@ -21,38 +22,60 @@ type lengths struct {
 	sampled            bool
 }
 
-// measure tokenises the rows of a file, or an even sample of them.
-func (e *examples) measure(ctx context.Context) (lengths, error) {
+// sample calls do for the rows of a file, or an even sample of them, and tells
+// how many rows each of them stands for.
+func (e *examples) sample(ctx context.Context, do func(i int) error) (each float64, err error) {
 	n := e.file.Len()
 	stride := max(1, (n+planSample-1)/planSample)
-	l := lengths{sampled: stride > 1}
-	rows := 0
 	for i := 0; i < n; i += stride {
 		if err := ctx.Err(); err != nil {
-			return l, err
+			return 0, err
 		}
+		if err := do(i); err != nil {
+			return 0, err
+		}
+	}
+	return float64(n) / float64((n+stride-1)/stride), nil
+}
+
+// longPrompts is how many prompts of a file have more than room tokens.
+func (e *examples) longPrompts(ctx context.Context, room int) (int, error) {
+	long := 0
+	each, err := e.sample(ctx, func(i int) error {
+		_, cut, err := e.prompt(i, room)
+		if cut {
+			long++
+		}
+		return err
+	})
+	return int(float64(long) * each), err
+}
+
+// measure tokenises the rows of a file, or an even sample of them.
+func (e *examples) measure(ctx context.Context) (lengths, error) {
+	var l lengths
+	f, err := e.sample(ctx, func(i int) error {
 		s, cut, err := e.sequence(i)
 		if err != nil {
-			return l, err
+			return err
 		}
-		rows++
 		if cut {
 			l.truncated++
 		}
 		if s.outputs() <= 0 || s.inputs() <= 0 {
 			l.useless++
-			continue
+			return nil
 		}
 		l.tokens += int64(s.inputs())
 		l.labels += int64(s.outputs())
 		l.longest = max(l.longest, len(s.ids))
-	}
-	if l.sampled {
-		f := float64(n) / float64(rows)
+		return nil
+	})
+	if l.sampled = f > 1; l.sampled {
 		l.tokens, l.labels = int64(float64(l.tokens)*f), int64(float64(l.labels)*f)
 		l.truncated, l.useless = int(float64(l.truncated)*f), int(float64(l.useless)*f)
 	}
-	return l, nil
+	return l, err
 }
 
 // check refuses data of which no row can be learned from.
@@ -122,7 +145,7 @@ func (Engine) Plan(ctx context.Context, job engine.Job) (plan *engine.Plan, err 
 
 // warnings names settings that are allowed and probably not meant.
 func (s *setup) warnings() []string {
-	var out []string
+	out := slices.Clone(s.notes)
 	if IsBuiltin(s.cfg.BaseModel) && s.lora != nil {
 		out = append(out, fmt.Sprintf("%s starts from random weights, which an adapter alone cannot make good; set lora.enabled: false to train it",
 			s.cfg.BaseModel))
@@ -142,7 +165,9 @@ const processBytes = 52 << 20
 func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes int64, err error) {
 	var tokens int64
 	var fastest time.Duration
-	t.reserve(l.longest)
+	if err := t.reserve(l.longest); err != nil {
+		return 0, 0, err
+	}
 	for range 2 {
 		start := time.Now()
 		n, labels, err := t.nextBatch()

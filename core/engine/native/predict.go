@@ -105,12 +105,7 @@ func openPredictor(job engine.PredictJob) (*predictor, error) {
 	}
 	b, err := openBase(job.RunDir, "", job.Config.Seed)
 	if err != nil {
-		d := fault.Detail{Op: "load trained model", Path: job.RunDir, Err: err}
-		var typed fault.TrainError
-		if errors.As(err, &typed) {
-			d.Hint = typed.Fault().Hint
-		}
-		return nil, &fault.EvalError{Detail: d}
+		return nil, notLoaded(job.RunDir, err)
 	}
 	b.keepScore()
 	p := &predictor{cfg: job.Config}
@@ -122,21 +117,36 @@ func openPredictor(job engine.PredictJob) (*predictor, error) {
 	if p.tok, err = loadTokenizer(dir); err != nil {
 		return fail(err)
 	}
-	if IsBuiltin(job.Config.BaseModel) {
-		b.arch.VocabSize = p.tok.VocabSize()
+	if p.tok.VocabSize() > b.arch.VocabSize {
+		return fail(notLoaded(job.RunDir, tooManyTokens(dir, p.tok, &b.arch)))
 	}
 	if (job.Test.Task() == dataset.Classification) != (len(b.arch.Labels) > 0) {
 		return fail(&fault.EvalError{Detail: fault.Detail{Op: "evaluate", Path: job.RunDir,
 			Reason: fmt.Sprintf("the run was not trained for task %s", job.Test.Task())}})
 	}
+	if job.Test.Task() != dataset.Classification {
+		if err := checkGeneration(&job.Config.Eval, &b.arch, job.Test.Len()); err != nil {
+			return fail(err)
+		}
+	}
 	if p.model, err = newModel(b.arch, b.src, nil, false); err != nil {
-		return fail(err)
+		return fail(notLoaded(job.RunDir, err))
 	}
 	p.model.prepare(min(b.arch.MaxPositions, job.Config.Training.MaxSeqLength+job.Config.Eval.GenerationMaxNewTokens))
 	if p.pool, err = newPool(p.model); err != nil {
 		return fail(err)
 	}
 	return p, nil
+}
+
+// notLoaded says that a run's own model is no good.
+func notLoaded(runDir string, err error) error {
+	d := fault.Detail{Op: "load trained model", Path: runDir, Err: err}
+	var typed fault.TrainError
+	if errors.As(err, &typed) {
+		d.Hint = typed.Fault().Hint
+	}
+	return &fault.EvalError{Detail: d}
 }
 
 func (p *predictor) close() error {
@@ -231,26 +241,21 @@ func classify(p *runs.Prediction, labels []string, row []float32, label int) {
 // answer generates the response of each row.
 func (p *predictor) answer(ctx context.Context, e *examples, preds []runs.Prediction, batchSize int) error {
 	gen := generation{maxNew: p.cfg.Eval.GenerationMaxNewTokens, beams: p.cfg.Eval.GenerationNumBeams, eos: p.tok.EOS()}
-	room := p.model.rope.Positions - gen.maxNew
-	if room < 1 {
-		return &fault.ConfigError{Detail: fault.Detail{Op: "generate",
-			Reason: fmt.Sprintf("eval.generation_max_new_tokens is %d, the model has %d positions", gen.maxNew, p.model.rope.Positions),
-			Hint:   "lower it, to leave room for the prompt"}}
-	}
+	room := promptRoom(p.cfg, &p.model.Arch)
 	prompts := make([][]int32, len(preds))
 	for i := range preds {
-		row, err := e.file.Row(preds[i].Index)
-		if err != nil {
+		var err error
+		if prompts[i], _, err = e.prompt(preds[i].Index, room); err != nil {
 			return err
 		}
-		ids := p.tok.Encode(nil, row.Prompt())
-		// A prompt that is too long keeps its end, where the response starts.
-		prompts[i] = ids[max(0, len(ids)-room):]
 	}
-	n := (len(prompts) + batchSize - 1) / batchSize
+	ends := batchEnds(prompts, batchSize)
 	answers := make([][]int32, len(prompts))
-	err := p.pool.run(n, func(w *worker, b int) {
-		from, to := b*batchSize, min((b+1)*batchSize, len(prompts))
+	err := p.pool.run(len(ends), func(w *worker, b int) {
+		from, to := 0, ends[b]
+		if b > 0 {
+			from = ends[b-1]
+		}
 		w.generate(ctx, gen, prompts[from:to], answers[from:to])
 	}, nil)
 	if err := firstError(err, ctx.Err()); err != nil {
@@ -262,4 +267,24 @@ func (p *predictor) answer(ctx context.Context, e *examples, preds []runs.Predic
 		preds[i].Prediction, preds[i].F1, preds[i].ExactMatch = text, &f1, &exact
 	}
 	return nil
+}
+
+// maxPromptRows bounds the prompts that are computed together; more are not
+// faster.
+const maxPromptRows = 8192
+
+// batchEnds divides prompts into batches of at most size, and fewer where they
+// are long: answers do not depend on it, memory does. The ends are indexes
+// after the last prompt of each.
+func batchEnds(prompts [][]int32, size int) []int {
+	var ends []int
+	n, rows := 0, 0
+	for i, p := range prompts {
+		if n > 0 && (n == size || rows+len(p) > maxPromptRows) {
+			ends = append(ends, i)
+			n, rows = 0, 0
+		}
+		n, rows = n+1, rows+len(p)
+	}
+	return append(ends, len(prompts))
 }

@@ -15,6 +15,22 @@ type quantSource struct {
 	bits string // "4bit" or "8bit"
 }
 
+func (s *quantSource) check(name string, shape []int) (int64, error) {
+	bytes, err := s.source.check(name, shape)
+	switch n := int64(size(shape)); {
+	case err != nil || len(shape) != 2 || name == scoreName:
+		return bytes, err
+	case s.fourBit(name):
+		return n/2 + n/16, nil // scales included
+	default:
+		return n, nil
+	}
+}
+
+func (s *quantSource) fourBit(name string) bool {
+	return s.bits == "4bit" && name != embedName && name != headName
+}
+
 // quantized returns a matrix in its few bits, or nil for a tensor that stays
 // float32.
 func (s *quantSource) quantized(name string, shape []int) (tensor.Quantized, error) {
@@ -26,7 +42,7 @@ func (s *quantSource) quantized(name string, shape []int) (tensor.Quantized, err
 		return nil, err
 	}
 	defer s.release(name)
-	if s.bits == "4bit" && name != embedName && name != headName {
+	if s.fourBit(name) {
 		return tensor.NewNF4(values, shape[0], shape[1]), nil
 	}
 	return tensor.NewInt8(values, shape[0], shape[1]), nil

@@ -1,6 +1,10 @@
 package native
 
-import "github.com/verifily/verifily-tui/core/tensor"
+import (
+	"fmt"
+
+	"github.com/verifily/verifily-tui/core/tensor"
+)
 
 // Scratch memory is measured by taking a unit through the model with kernels
 // that do nothing: what the arena was asked for is what the unit needs, to the
@@ -56,10 +60,32 @@ func (m *Model) largestUnit(longest int) *unit {
 }
 
 // reserve gives every worker the scratch memory of the largest unit at once.
-// Memory that is never touched costs nothing.
-func (t *training) reserve(longest int) {
+// Memory that is never touched costs nothing; what training will touch must be
+// there.
+func (t *training) reserve(longest int) error {
+	a := &t.model.Arch
+	// Each block keeps more than this of a sequence. Looked at first, since
+	// measuring a sequence that is far too long takes its memory.
+	least := longest * a.Layers * (4*a.Hidden + 2*a.FFN)
+	if err := t.checkScratch(least); err != nil {
+		return err
+	}
 	n := t.model.scratchFloats(t.model.largestUnit(longest), t.dropout())
+	if err := t.checkScratch(n); err != nil {
+		return err
+	}
 	for _, w := range t.pool.workers {
 		w.a.grow(n)
 	}
+	return nil
+}
+
+// checkScratch refuses scratch memory of n float32 values a worker that the
+// machine does not have besides gradients and moments, which were not touched
+// yet.
+func (t *training) checkScratch(n int) error {
+	trained, _ := t.model.counts()
+	need := 4*int64(n)*int64(len(t.pool.workers)) + (trainedBytes-4)*trained
+	return checkMemory(fmt.Sprintf("training on rows of this length with %d workers", len(t.pool.workers)), need,
+		"lower training.max_seq_length, or set GOMAXPROCS to fewer workers")
 }

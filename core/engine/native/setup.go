@@ -1,9 +1,11 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +27,8 @@ type setup struct {
 	train *examples
 	val   *examples // nil when there is none
 	base  string    // the name of the base for adapter_config.json
+	// notes are warnings about the evaluation to come.
+	notes []string
 }
 
 // newSetup builds the model and reads or learns its tokenizer. On resume the
@@ -84,9 +88,7 @@ func (s *setup) build(ctx context.Context, b *base) error {
 	}
 	arch.EOS, arch.PAD = int(s.tok.EOS()), int(s.tok.PAD())
 	if s.tok.VocabSize() > arch.VocabSize {
-		return &fault.ConfigError{Detail: fault.Detail{Op: "load tokenizer", Path: b.tokenizerDir,
-			Reason: fmt.Sprintf("the tokenizer has %d tokens, the model %d", s.tok.VocabSize(), arch.VocabSize),
-			Hint:   "tokenizer.json belongs to another model"}}
+		return tooManyTokens(b.tokenizerDir, s.tok, &arch)
 	}
 	if s.cfg.Training.MaxSeqLength > arch.MaxPositions {
 		return &fault.ConfigError{Detail: fault.Detail{Op: "choose length",
@@ -129,9 +131,34 @@ func (s *setup) build(ctx context.Context, b *base) error {
 		}
 	}
 	if s.job.Data.Test != nil {
-		return s.examples(s.job.Data.Test).checkLabels()
+		if err := s.examples(s.job.Data.Test).checkLabels(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return s.checkEvaluation(ctx)
+}
+
+// checkEvaluation refuses settings that the evaluation after training would be
+// refused for, and notes what it would lose.
+func (s *setup) checkEvaluation(ctx context.Context) error {
+	test := cmp.Or(s.job.Data.Test, s.job.Data.Val)
+	if !s.cfg.Eval.Enabled || test == nil || s.cfg.Task == dataset.Classification {
+		return nil
+	}
+	rows := test.Len()
+	if s.cfg.Eval.GoldSet != nil {
+		rows = math.MaxInt32 // it may be larger than the test data
+	}
+	if err := checkGeneration(&s.cfg.Eval, &s.model.Arch, rows); err != nil {
+		return err
+	}
+	room := promptRoom(s.cfg, &s.model.Arch)
+	n, err := s.examples(test).longPrompts(ctx, room)
+	if n > 0 {
+		s.notes = append(s.notes, fmt.Sprintf("%d prompts of %s are longer than %d tokens and lose their start when they are answered",
+			n, filepath.Base(test.Path()), room))
+	}
+	return err
 }
 
 func (s *setup) examples(f *dataset.File) *examples {
@@ -175,6 +202,14 @@ func loadTokenizer(dir string) (*bpe.Tokenizer, error) {
 		return nil, modelError(dir, err)
 	}
 	return tok, nil
+}
+
+// tooManyTokens is the error of a tokenizer that a model has too few embeddings
+// for.
+func tooManyTokens(dir string, tok *bpe.Tokenizer, arch *Arch) error {
+	return &fault.ConfigError{Detail: fault.Detail{Op: "load tokenizer", Path: dir,
+		Reason: fmt.Sprintf("the tokenizer has %d tokens, the model %d", tok.VocabSize(), arch.VocabSize),
+		Hint:   "tokenizer.json belongs to another model"}}
 }
 
 // trainTexts yields what the model will read and write in training.

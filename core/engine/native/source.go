@@ -16,6 +16,10 @@ import (
 // source gives the values of a base model's parameters. The slice may be
 // shared with a mapped file and must not be written to.
 type source interface {
+	// check refuses a tensor that is not there in this shape, before anything is
+	// made for it. bytes is the memory that its values take; those in a mapped
+	// file take none.
+	check(name string, shape []int) (bytes int64, err error)
 	tensor(name string, shape []int) ([]float32, error)
 	// release says that a tensor's values are not used any more.
 	release(name string)
@@ -41,15 +45,18 @@ func (s seedSource) tensor(name string, shape []int) ([]float32, error) {
 	return values, nil
 }
 
+func (seedSource) check(_ string, shape []int) (int64, error) { return 4 * int64(size(shape)), nil }
+
 func (seedSource) release(string) {}
 
 func (seedSource) close() error { return nil }
 
-// fileSource reads a model.safetensors. The head of a classifier that the file
-// does not hold, or holds for other labels, comes from the seed.
+// fileSource reads a model.safetensors. The head of a classifier comes from the
+// seed, unless it is the file's that is wanted.
 type fileSource struct {
 	file      *safetensors.File
 	path      string
+	config    string // the file beside it that describes the model
 	seed      int64
 	keepScore bool // the file's score belongs to the labels of this task
 }
@@ -68,7 +75,7 @@ func openModelFile(dir string, seed int64) (*fileSource, error) {
 	if err != nil {
 		return nil, modelError(path, err)
 	}
-	return &fileSource{file: f, path: path, seed: seed}, nil
+	return &fileSource{file: f, path: path, config: configName, seed: seed}, nil
 }
 
 // modelError makes a broken file of the base model a ConfigError: base_model is
@@ -81,19 +88,33 @@ func modelError(path string, err error) error {
 	return &fault.ConfigError{Detail: fault.Detail{Op: "load model", Path: path, Err: err}}
 }
 
-func (s *fileSource) tensor(name string, shape []int) ([]float32, error) {
+func (s *fileSource) fromSeed(name string) bool { return name == scoreName && !s.keepScore }
+
+func (s *fileSource) check(name string, shape []int) (int64, error) {
+	if s.fromSeed(name) {
+		return seedSource{s.seed}.check(name, shape)
+	}
+	d := fault.Detail{Op: "load weights", Path: s.path, Hint: s.config + " beside it describes another model, or the file is damaged"}
 	info, ok := s.file.Info(name)
-	if name == scoreName && !(ok && s.keepScore) {
+	switch {
+	case !ok:
+		d.Reason = fmt.Sprintf("tensor %s is missing", name)
+	case !slices.Equal(info.Shape, shape):
+		d.Reason = fmt.Sprintf("tensor %s has shape %v, %s wants %v", name, info.Shape, s.config, shape)
+	case info.DType == safetensors.F32:
+		return 0, nil
+	default:
+		return 4 * int64(size(shape)), nil
+	}
+	return 0, &fault.ConfigError{Detail: d}
+}
+
+func (s *fileSource) tensor(name string, shape []int) ([]float32, error) {
+	if s.fromSeed(name) {
 		return seedSource{s.seed}.tensor(name, shape)
 	}
-	if !ok {
-		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "load weights", Path: s.path,
-			Reason: fmt.Sprintf("tensor %s is missing", name), Hint: "config.json beside it describes another model"}}
-	}
-	if !slices.Equal(info.Shape, shape) {
-		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "load weights", Path: s.path,
-			Reason: fmt.Sprintf("tensor %s has shape %v, config.json wants %v", name, info.Shape, shape),
-			Hint:   "config.json beside it describes another model"}}
+	if _, err := s.check(name, shape); err != nil {
+		return nil, err
 	}
 	values, err := s.file.F32(name)
 	if err != nil {
@@ -110,33 +131,56 @@ func (s *fileSource) close() error { return s.file.Close() }
 // W + alpha/r · B·A.
 type mergedSource struct {
 	base    source
-	adapter *fileSource
+	adapter *fileSource // checked, see adapterFile.check
+	r       int
 	scale   float32
 	kern    tensor.Kernels
 }
 
+// adapted names the two matrices that change a tensor; ok is false when it
+// stays as it is.
+func (s *mergedSource) adapted(name string) (a, b string, ok bool) {
+	prefix := "base_model.model." + strings.TrimSuffix(name, "weight")
+	a, b = prefix+"lora_A.weight", prefix+"lora_B.weight"
+	_, ok = s.adapter.file.Info(a)
+	return a, b, ok
+}
+
+// head is the name to ask the adapter for the classification head by; under
+// scoreName it gives a new one, from the seed.
+func (s *mergedSource) head() string {
+	if s.adapter.keepScore {
+		return peftScoreName
+	}
+	return scoreName
+}
+
+func (s *mergedSource) check(name string, shape []int) (int64, error) {
+	if name == scoreName {
+		return s.adapter.check(s.head(), shape)
+	}
+	bytes, err := s.base.check(name, shape)
+	if _, _, ok := s.adapted(name); ok && err == nil {
+		bytes = 4 * int64(size(shape))
+	}
+	return bytes, err
+}
+
 func (s *mergedSource) tensor(name string, shape []int) ([]float32, error) {
 	if name == scoreName {
-		if _, ok := s.adapter.file.Info(peftScoreName); ok && s.adapter.keepScore {
-			return s.adapter.tensor(peftScoreName, shape)
-		}
-		return seedSource{s.adapter.seed}.tensor(name, shape)
+		return s.adapter.tensor(s.head(), shape)
 	}
 	values, err := s.base.tensor(name, shape)
-	prefix := "base_model.model." + strings.TrimSuffix(name, "weight")
-	infoA, ok := s.adapter.file.Info(prefix + "lora_A.weight")
+	nameA, nameB, ok := s.adapted(name)
 	if err != nil || !ok {
 		return values, err
 	}
-	if len(infoA.Shape) != 2 || len(shape) != 2 {
-		return nil, modelError(s.adapter.path, fmt.Errorf("%slora_A.weight has shape %v", prefix, infoA.Shape))
-	}
-	r := infoA.Shape[0]
-	a, err := s.adapter.tensor(prefix+"lora_A.weight", []int{r, shape[1]})
+	r := s.r
+	a, err := s.adapter.tensor(nameA, []int{r, shape[1]})
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.adapter.tensor(prefix+"lora_B.weight", []int{shape[0], r})
+	b, err := s.adapter.tensor(nameB, []int{shape[0], r})
 	if err != nil {
 		return nil, err
 	}

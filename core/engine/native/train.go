@@ -75,7 +75,9 @@ func (Engine) Train(ctx context.Context, job engine.Job, emit func(engine.Event)
 		return nil, err
 	}
 	defer t.pool.close()
-	t.reserve(l.longest)
+	if err := t.reserve(l.longest); err != nil {
+		return nil, err
+	}
 	if job.Resume != "" {
 		if err := t.loadCheckpoint(job.Resume); err != nil {
 			return nil, err

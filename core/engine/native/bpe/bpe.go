@@ -19,6 +19,7 @@
 package bpe
 
 import (
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/verifily/verifily-tui/core/fault"
@@ -35,8 +36,8 @@ const (
 // cause when the system refused (errors.Is(err, fs.ErrNotExist) works).
 type FormatError struct{ fault.Detail }
 
-// Tokenizer turns text into ids and back. It does not change once made; any
-// number of goroutines may use it.
+// Tokenizer turns text into ids and back. But for Err it does not change once
+// made; any number of goroutines may use it.
 type Tokenizer struct {
 	tokens    []string // id to spelling, in the byte alphabet
 	raw       []string // id to bytes; empty for special tokens
@@ -48,14 +49,30 @@ type Tokenizer struct {
 	pre   preTokenizer
 	model *model
 	rules []merged // in order of rank, for saving
+
+	failed atomic.Pointer[error] // of the first Encode that had one
 }
 
 // Encode appends the ids of text to dst. Special tokens are never produced:
 // their spellings in the text are encoded like any other characters. Bytes
-// that are not UTF-8 are taken as U+FFFD, one for each.
+// that are not UTF-8 are taken as U+FFFD, one for each. With a split expression
+// of the user's, look at Err before the ids are used.
 func (t *Tokenizer) Encode(dst []int32, text string) []int32 {
-	t.pre.split(validText(text), func(piece string) { dst = t.model.encode(dst, piece) })
+	err := t.pre.split(validText(text), func(piece string) { dst = t.model.encode(dst, piece) })
+	if err != nil {
+		t.failed.CompareAndSwap(nil, &err)
+	}
 	return dst
+}
+
+// Err is nil unless a text was given to Encode that its split expression could
+// not be matched with in ten seconds: then ids are missing, and it stays a
+// *fault.ConfigError from then on.
+func (t *Tokenizer) Err() error {
+	if err := t.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // Head is the start of text that its first n tokens can depend on: n longest

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/dlclark/regexp2"
+
+	"github.com/verifily/verifily-tui/core/fault"
 )
 
 // gpt2Pattern is the expression built into the ByteLevel pre-tokenizer.
@@ -16,7 +18,7 @@ const gpt2Pattern = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]
 
 // matchTimeout bounds one match of an expression. A match takes microseconds,
 // a long one milliseconds; only an expression that backtracks without end gets
-// here, and then the rest of the text is taken as one piece.
+// here. How far it came would depend on the machine, so it is an error.
 const matchTimeout = 10 * time.Second
 
 // pattern cuts a text at the matches of an expression: each match is a piece,
@@ -42,7 +44,7 @@ func compile(text string, literal bool) (*pattern, error) {
 	return &pattern{expression}, nil
 }
 
-func (p *pattern) split(text string, piece func(string)) {
+func (p *pattern) split(text string, piece func(string)) error {
 	runes := []rune(text)
 	at, seen := 0, 0 // bytes of text that are cut off, and the runes in them
 	cut := func(to int) {
@@ -65,7 +67,18 @@ func (p *pattern) split(text string, piece func(string)) {
 		cut(match.Index + match.Length)
 		match, err = p.expression.FindNextMatch(match)
 	}
+	if err != nil { // it repeats the text, which may be long and holds anything
+		return p.tooSlow()
+	}
 	cut(len(runes))
+	return nil
+}
+
+// tooSlow is the error of a match that took too long.
+func (p *pattern) tooSlow() error {
+	return &fault.ConfigError{Detail: fault.Detail{Op: "tokenize",
+		Reason: fmt.Sprintf("the split expression %.200q found no end of a match within %v", p.expression.String(), p.expression.MatchTimeout),
+		Hint:   "make tokenizer.split simpler: with fewer repetitions that can match the same text; that of a loaded model stands in its " + tokenizerName}}
 }
 
 // portable refuses expressions that could mean something else in Oniguruma,

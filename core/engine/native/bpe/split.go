@@ -1,6 +1,7 @@
 package bpe
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,9 +29,9 @@ const DefaultSplit = `\n*### (?:Instruction|Input|Response):\n` +
 	`|[\p{Z}\t-\r]+`
 
 // splitter cuts a text of valid UTF-8 into pieces: none empty, and their
-// concatenation is the text.
+// concatenation is the text, or on an error its start.
 type splitter interface {
-	split(text string, piece func(string))
+	split(text string, piece func(string)) error
 }
 
 // preTokenizer applies splitters one after the other, each to the pieces of
@@ -52,17 +53,23 @@ const (
 	byteLevelStep                 // the pattern built into ByteLevel
 )
 
-func (p preTokenizer) split(text string, piece func(string)) {
+func (p preTokenizer) split(text string, piece func(string)) error {
 	switch len(p) {
 	case 0:
 		if text != "" {
 			piece(text)
 		}
+		return nil
 	case 1:
-		p[0].split(text, piece)
-	default:
-		p[0].split(text, func(part string) { p[1:].split(part, piece) })
+		return p[0].split(text, piece)
 	}
+	var failed error
+	err := p[0].split(text, func(part string) {
+		if failed == nil {
+			failed = p[1:].split(part, piece)
+		}
+	})
+	return cmp.Or(failed, err)
 }
 
 // newStep compiles a pattern; DefaultSplit has a scanner of its own.
@@ -78,12 +85,13 @@ func newStep(kind stepKind, pattern string) (step, error) {
 // many times faster than the expression.
 type defaultScanner struct{}
 
-func (defaultScanner) split(text string, piece func(string)) {
+func (defaultScanner) split(text string, piece func(string)) error {
 	for at := 0; at < len(text); {
 		end := nextPiece(text, at)
 		piece(text[at:end])
 		at = end
 	}
+	return nil
 }
 
 // nextPiece is the end of the piece that starts at byte i; the alternatives

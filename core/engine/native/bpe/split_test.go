@@ -1,7 +1,9 @@
 package bpe
 
 import (
+	"context"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,11 +12,15 @@ import (
 	"github.com/dlclark/regexp2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/core/fault"
 )
 
 func pieces(s splitter, text string) []string {
 	var list []string
-	s.split(text, func(piece string) { list = append(list, piece) })
+	if err := s.split(text, func(piece string) { list = append(list, piece) }); err != nil {
+		panic(err)
+	}
 	return list
 }
 
@@ -117,14 +123,26 @@ func TestPortablePatterns(t *testing.T) {
 	assert.NoError(t, err, "a fixed string needs no escapes")
 }
 
-// An expression that would backtrack for ages is given up, and no text is lost.
+// An expression that would backtrack for ages is given up, and whoever encodes
+// is told: how far it came depends on the machine.
 func TestEndlessBacktracking(t *testing.T) {
-	s, err := compile(`c|(?:a|aa)*b`, false)
+	defer regexp2.StopTimeoutClock()
+	const split = `c|(?:a|aa)*b`
+	tokenizer, err := Train(context.Background(), slices.Values([]string{"abc"}), TrainOptions{VocabSize: 300, Split: split})
 	require.NoError(t, err)
-	s.expression.MatchTimeout = time.Millisecond
+	tokenizer.pre[0].splitter.(*pattern).expression.MatchTimeout = time.Millisecond
+	tokenizer.Encode(nil, "cab")
+	require.NoError(t, tokenizer.Err())
 	text := strings.Repeat("a", 60)
-	assert.Equal(t, []string{"c", text + "c"}, pieces(s, "c"+text+"c"))
-	regexp2.StopTimeoutClock()
+	tokenizer.Encode(nil, "c"+text+"c")
+	var bad *fault.ConfigError
+	require.ErrorAs(t, tokenizer.Err(), &bad)
+	assert.Contains(t, bad.Reason, split)
+	assert.Contains(t, bad.Hint, "tokenizer.split")
+	assert.NotContains(t, bad.Error(), text, "the text may be long and holds anything")
+
+	again := preTokenizer{{splitter: defaultScanner{}}, tokenizer.pre[0]}
+	require.ErrorAs(t, again.split(text+" "+text, func(string) {}), &bad)
 }
 
 func TestLossy(t *testing.T) {

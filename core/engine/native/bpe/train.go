@@ -61,7 +61,9 @@ func Train(ctx context.Context, texts iter.Seq[string], opt TrainOptions) (*Toke
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		pre.split(validText(text), counts.add)
+		if err := pre.split(validText(text), counts.add); err != nil {
+			return nil, err
+		}
 	}
 	tokens := append(special, alphabet()...)
 	l := newLearner(tokens, len(special), counts)
