@@ -6,7 +6,7 @@ BIN := bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/verifily/verifily-tui/core.version=$(VERSION)
 
-.PHONY: help build demo test race lint bench bench-torch generate data clean
+.PHONY: help build demo test test-slow race lint bench bench-torch generate data clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,9 +20,12 @@ demo: build ## train a model on real words, evaluate it, show where it fails
 test: ## run every test
 	$(GO) test ./...
 
+test-slow: ## run the tests that take minutes: batches killed at twenty random moments
+	VERIFILY_SLOW_TESTS=1 $(GO) test -count=1 -run 'TestKilledAndStartedAgain' ./cmd/verifily-tui
+
 # The race detector needs cgo; the programs do not.
 race: ## run the tests of everything concurrent under the race detector
-	CGO_ENABLED=1 $(GO) test -race ./runs/... ./core ./core/engine/... ./core/dataset/... ./core/stats ./core/compare ./core/contamination/... ./core/retrain
+	CGO_ENABLED=1 $(GO) test -race ./runs/... ./core ./core/engine/... ./core/dataset/... ./core/stats ./core/compare ./core/contamination/... ./core/retrain ./core/batch
 
 lint: ## check format, vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/verifily/verifily-tui/core/batch"
+	"github.com/verifily/verifily-tui/core/text"
+)
+
+// dryRun prints what every job would do and returns the exit code.
+func dryRun(ctx context.Context, plan *batch.Plan, o batchOptions, stdout, stderr io.Writer) int {
+	var total float64
+	broken := 0
+	err := batch.DryRun(ctx, plan, func(e batch.Estimate) {
+		if e.Plan != nil {
+			total += e.Plan.Seconds
+		}
+		if e.Err != nil {
+			broken++
+		}
+		if o.asJSON {
+			printEstimateJSON(stdout, e)
+			return
+		}
+		printEstimate(stdout, e)
+	})
+	if err != nil {
+		report(stderr, err)
+		return batch.ExitInterrupted
+	}
+	if !o.asJSON {
+		fmt.Fprintf(stdout, "%s, about %s of training one after the other; %d at once on the CPU\n", jobCount(len(plan.Jobs)), seconds(total), plan.Slots.CPU)
+	}
+	if broken > 0 {
+		fmt.Fprintf(stderr, "verifily-tui: %s could not start\n", jobCount(broken))
+		return batch.ExitToolError
+	}
+	return 0
+}
+
+func printEstimate(w io.Writer, e batch.Estimate) {
+	fmt.Fprintf(w, "%d. %s\n", e.Index, e.Job.Name)
+	for _, c := range e.Changes {
+		fmt.Fprintf(w, "   %s: %s\n", c.Key, text.Escape(fmt.Sprint(c.B)))
+	}
+	if len(e.Job.After) > 0 {
+		fmt.Fprintf(w, "   after %s\n", strings.Join(e.Job.After, ", "))
+	}
+	if e.Note != "" {
+		fmt.Fprintf(w, "   %s\n", text.Escape(e.Note))
+	}
+	if e.Err != nil {
+		fmt.Fprintf(w, "   cannot start: %s\n", text.Escape(e.Err.Error()))
+	}
+	if p := e.Plan; p != nil {
+		fmt.Fprintf(w, "   %d steps on %s, %.0f MB, about %s\n", p.TotalSteps, p.Device, float64(p.MemoryBytes)/1e6, seconds(p.Seconds))
+		for _, warning := range p.Warnings {
+			fmt.Fprintf(w, "   warning: %s\n", text.Escape(warning))
+		}
+	}
+}
+
+func printEstimateJSON(w io.Writer, e batch.Estimate) {
+	changes := map[string]any{}
+	for _, c := range e.Changes {
+		changes[c.Key] = c.B
+	}
+	line := struct {
+		Job     string         `json:"job"`
+		Changes map[string]any `json:"changes"`
+		After   []string       `json:"after,omitempty"`
+		Note    string         `json:"note,omitempty"`
+		Error   string         `json:"error,omitempty"`
+		Steps   int            `json:"steps,omitempty"`
+		Memory  int64          `json:"memory_bytes,omitempty"`
+		Seconds float64        `json:"seconds,omitempty"`
+	}{Job: e.Job.Name, Changes: changes, After: e.Job.After, Note: e.Note}
+	if e.Err != nil {
+		line.Error = e.Err.Error()
+	}
+	if e.Plan != nil {
+		line.Steps, line.Memory, line.Seconds = e.Plan.TotalSteps, e.Plan.MemoryBytes, e.Plan.Seconds
+	}
+	data, err := json.Marshal(line)
+	if err == nil {
+		_, _ = w.Write(append(data, '\n'))
+	}
+}

@@ -1,0 +1,131 @@
+package batch
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestJournalSurvivesATornLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	j, records, err := openJournal(path, time.Now)
+	require.NoError(t, err)
+	assert.Empty(t, records)
+	require.NoError(t, j.append(record{Kind: recordOpen}))
+	require.NoError(t, j.append(record{Kind: recordStart, Job: "a", Key: "k", Data: "d"}))
+	require.NoError(t, j.close())
+	whole, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, append(whole, `{"kind":"end","jo`...), 0o644))
+
+	j, records, err = openJournal(path, time.Now)
+	require.NoError(t, err)
+	assert.Len(t, records, 2)
+	require.NoError(t, j.append(record{Kind: recordRun, Job: "a", Run: "run_1"}))
+	require.NoError(t, j.close())
+	j, records, err = openJournal(path, time.Now)
+	require.NoError(t, err)
+	require.NoError(t, j.close())
+	require.Len(t, records, 3)
+	assert.Equal(t, "run_1", records[2].Run)
+
+	require.NoError(t, os.WriteFile(path, []byte("nonsense\n"), 0o644))
+	_, _, err = openJournal(path, time.Now)
+	assert.ErrorContains(t, err, "line 1")
+}
+
+func TestReplay(t *testing.T) {
+	start := func(job string, halved int) record {
+		return record{Kind: recordStart, Time: "t1", Job: job, Key: job, Data: "d", Halved: halved}
+	}
+	run := func(job, dir string) record { return record{Kind: recordRun, Job: job, Run: dir} }
+	end := func(job string, s Status, halved int) record {
+		return record{Kind: recordEnd, Job: job, Status: s, Run: "r-" + job, Halved: halved}
+	}
+	h := replay([]record{
+		{Kind: recordOpen, Plan: "p"},
+		start("done", 0), run("done", "r-done"), end("done", Completed, 0),
+		start("begun", 0), run("begun", "r-begun"),
+		start("lost", 0),
+		start("memory", 0), run("memory", "r-memory"), end("memory", Interrupted, 1),
+		end("never started", Failed, 0),
+	})
+	assert.Equal(t, Completed, h.work[identity("done", "d")].Status)
+	assert.Equal(t, "r-begun", h.work[identity("begun", "d")].run)
+	assert.Empty(t, h.work[identity("begun", "d")].Status)
+	assert.Equal(t, "t1", h.work[identity("lost", "d")].began)
+	memory := h.work[identity("memory", "d")]
+	assert.Empty(t, memory.run, "the next attempt has another config and cannot go on with the run")
+	assert.Equal(t, 1, memory.Halved)
+	assert.Len(t, h.work, 4)
+}
+
+// FuzzJournal: no bytes make the journal's reader fall over.
+func FuzzJournal(f *testing.F) {
+	f.Add([]byte(`{"kind":"start","job":"a","key":"k"}` + "\n" + `{"kind":"end","job":"a","status":"completed"}` + "\n"))
+	f.Add([]byte("{}\n{\"kind\":\"run\",\"run\":\"x\"}\n[]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		records, err := parseJournal(data)
+		if err == nil {
+			require.NotNil(t, replay(records))
+		}
+	})
+}
+
+func TestSpread(t *testing.T) {
+	// Quantiles from printed tables.
+	for df, want := range map[int]float64{1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 9: 2.2622, 10: 2.2281, 30: 2.0423, 120: 1.9799} {
+		assert.InDelta(t, want, tQuantile975(df), 5e-5, "%d degrees of freedom", df)
+	}
+	s := spread([]float64{1, 2, 3})
+	assert.Equal(t, 3, s.N)
+	assert.InDelta(t, 2, s.Mean, 1e-12)
+	assert.InDelta(t, 1, s.SD, 1e-12)
+	assert.InDelta(t, 2-4.3027/1.7320508, s.Low, 1e-4)
+	assert.InDelta(t, 2+4.3027/1.7320508, s.High, 1e-4)
+}
+
+func TestSlots(t *testing.T) {
+	s := newSlots(Slots{CPU: 2, CUDA: AllGPUs}, []int{0, 1, 3}, 8, 10)
+	assert.Equal(t, 4, s.threads, "CPU jobs share the processors")
+	take := func(device string, want int, ok bool) {
+		t.Helper()
+		gpu, got := s.take(device)
+		assert.Equal(t, ok, got, device)
+		if ok {
+			assert.Equal(t, want, gpu, device)
+		}
+	}
+	take("cuda:1", 1, true)
+	take("cuda:1", 0, false)
+	take("cuda", 0, true)
+	take("cuda", 3, true)
+	take("cuda", 0, false)
+	s.free(3)
+	s.free(1)
+	take("cuda", 1, true)
+	take("auto", noGPU, true)
+	take("cpu", noGPU, true)
+	take("cpu", 0, false)
+	s.free(noGPU)
+	take("cpu", noGPU, true)
+
+	s = newSlots(Slots{CPU: 1, CUDA: 1}, []int{0, 1}, 2, 1)
+	take("cuda", 0, true)
+	take("cuda", 0, false)
+	s = newSlots(Slots{CPU: 1, CUDA: AllGPUs}, nil, 2, 1)
+	take("cuda", noGPU, true) // the engine says that there is none
+
+	assert.Equal(t, 8, newSlots(Slots{CPU: 4}, nil, 8, 1).threads, "one job gets all processors")
+	assert.Equal(t, 1, newSlots(Slots{CPU: 64}, nil, 8, 100).threads)
+}
+
+func TestFormatBytes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1500: "1.5 kB", 5e9: "5.0 GB", 2e15: "2000.0 TB"} {
+		assert.Equal(t, want, formatBytes(n))
+	}
+}

@@ -1,0 +1,254 @@
+package batch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/runs"
+)
+
+// Phase says what goes on with a batch as a whole.
+type Phase string
+
+// The phases of a batch.
+const (
+	PhaseRunning Phase = "running"
+	PhaseOver    Phase = "over"   // its last process ended by itself
+	PhaseKilled  Phase = "killed" // its last process ended without a word
+)
+
+// Look is what the folder of a batch tells anyone, while it runs and later.
+type Look struct {
+	Info
+	Dir    string         `json:"dir"`
+	Phase  Phase          `json:"phase"`
+	Exit   *int           `json:"exit_code"` // of the last start, null while it runs or when it was killed
+	Holder *Holder        `json:"holder"`    // the process that works on it, null when none does
+	Counts map[Status]int `json:"counts"`
+	Jobs   []Seen         `json:"jobs"`
+}
+
+// Seen is what the journal tells of a job.
+type Seen struct {
+	Job    string  `json:"job"`
+	Status Status  `json:"status"`
+	Run    string  `json:"run" empty:"null"` // folder
+	Error  string  `json:"error" empty:"null"`
+	Time   float64 `json:"seconds"`
+}
+
+// Open looks at the batch in a folder. It changes nothing.
+func Open(dir string) (*Look, error) {
+	var look Look
+	data, err := os.ReadFile(filepath.Join(dir, infoFile))
+	if err == nil {
+		err = json.Unmarshal(data, &look.Info)
+	}
+	if err != nil {
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err
+		}
+		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "open batch", Path: dir, Err: err, Hint: "name the folder of a batch, such as runs/batch_20260101_120000_abcdef"}}
+	}
+	look.Dir = dir
+	journal, err := os.ReadFile(filepath.Join(dir, journalFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, folderError(dir, err)
+	}
+	records, err := parseJournal(journal)
+	if err != nil {
+		return nil, folderError(filepath.Join(dir, journalFile), err)
+	}
+	names, err := readBefore(filepath.Join(dir, jobsFile))
+	if err != nil {
+		return nil, folderError(dir, err)
+	}
+	look.fill(records, names)
+	switch h, held := readHolder(dir); {
+	case held && holds(dir, h):
+		look.Holder, look.Phase, look.Exit = &h, PhaseRunning, nil
+	case look.Exit != nil:
+		look.Phase = PhaseOver
+	default:
+		look.Phase = PhaseKilled
+		for i := range look.Jobs {
+			if look.Jobs[i].Status == Running {
+				look.Jobs[i].Status = Interrupted
+			}
+		}
+	}
+	look.Counts = map[Status]int{}
+	for _, j := range look.Jobs {
+		look.Counts[j.Status]++
+	}
+	return &look, nil
+}
+
+// fill reads what became of the jobs of the last plan.
+func (l *Look) fill(records []record, names []before) {
+	at := map[string]int{}
+	for i, b := range names {
+		at[b.Name] = i
+		l.Jobs = append(l.Jobs, Seen{Job: b.Name, Status: Waiting})
+	}
+	root := filepath.Dir(l.Dir)
+	for _, r := range records {
+		switch r.Kind {
+		case recordOpen:
+			l.Exit = nil
+		case recordClose:
+			l.Exit = r.Exit
+		}
+		i, ok := at[r.Job]
+		if !ok {
+			continue
+		}
+		j := &l.Jobs[i]
+		if r.Run != "" {
+			j.Run = r.Run
+			if !filepath.IsAbs(j.Run) {
+				j.Run = filepath.Join(root, filepath.FromSlash(r.Run))
+			}
+		}
+		switch r.Kind {
+		case recordStart:
+			j.Status, j.Error = Running, ""
+		case recordEnd:
+			j.Status, j.Error, j.Time = r.Status, r.Error, r.Seconds
+		}
+	}
+}
+
+// holds says whether a holder still works on a batch.
+func holds(dir string, h Holder) bool {
+	here, err := os.Hostname()
+	if err == nil && h.Host == here {
+		l := flock.New(filepath.Join(dir, lockFile), flock.SetFlag(os.O_RDONLY))
+		free, err := l.TryRLock()
+		if err == nil {
+			_ = l.Close() // also gives the lock up, if it was free
+			return !free
+		}
+		return processAlive(h.PID)
+	}
+	info, err := os.Stat(filepath.Join(dir, holderFile))
+	return err == nil && time.Since(info.ModTime()) < staleAfter
+}
+
+// Summary reads what the last start found.
+func (l *Look) Summary() (*Summary, error) {
+	data, err := os.ReadFile(filepath.Join(l.Dir, "summary.json"))
+	if err != nil {
+		return nil, err
+	}
+	var sum Summary
+	if err := json.Unmarshal(data, &sum); err != nil {
+		return nil, fmt.Errorf("read summary of %s: %w", l.Dir, err)
+	}
+	return &sum, nil
+}
+
+// Progress tells how far the running jobs are, by the logs of their runs.
+func (l *Look) Progress() []Progress {
+	var out []Progress
+	for _, j := range l.Jobs {
+		if j.Status != Running {
+			continue
+		}
+		p := Progress{Job: j.Job}
+		if run, err := runs.Open(j.Run); err == nil && j.Run != "" {
+			fillProgress(&p, run)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func fillProgress(p *Progress, run *runs.Run) {
+	log, err := run.Log()
+	if err != nil {
+		return // nothing is logged yet
+	}
+	for _, line := range log.Lines {
+		if line.Loss == nil {
+			continue
+		}
+		p.Step = line.Step
+		p.Loss, p.NonFinite = number("loss", *line.Loss)
+		if line.TokensPerSecond != nil {
+			p.TokensPerSecond = *line.TokensPerSecond
+		}
+		if line.Epoch > 0 {
+			if cfg, err := run.Config(); err == nil {
+				p.TotalSteps = totalSteps(cfg, line)
+			}
+		}
+	}
+}
+
+// totalSteps is how many steps a run will have: as many an epoch as so far.
+func totalSteps(cfg map[string]any, line runs.LogLine) int {
+	training, _ := cfg["training"].(map[string]any)
+	epochs, ok := training["num_epochs"].(int)
+	if !ok {
+		return 0
+	}
+	return int(float64(line.Step)/line.Epoch*float64(epochs) + 0.5)
+}
+
+// stopFile in the folder of a batch asks the process that works on it to save
+// and end. A file reaches it on every machine that shares the file system.
+const stopFile = ".stop"
+
+// RequestStop asks the process that works on a batch to save a checkpoint of
+// every job and end; it does so within a few seconds.
+func RequestStop(dir string) error {
+	look, err := Open(dir)
+	if err != nil {
+		return err
+	}
+	if look.Phase != PhaseRunning {
+		return &fault.ConfigError{Detail: fault.Detail{Op: "stop batch", Path: dir, Reason: "no process works on it"}}
+	}
+	if err := os.WriteFile(filepath.Join(dir, stopFile), nil, 0o644); err != nil {
+		return folderError(dir, err)
+	}
+	return nil
+}
+
+// takeStop says whether a stop was asked for, and forgets it.
+func (f *folder) takeStop() bool { return os.Remove(f.path(stopFile)) == nil }
+
+// Find returns the folder of a batch given by its path or by its name, or the
+// end of it, in the folder of the runs; an empty name is the newest.
+func Find(name, runsDir string) (string, error) {
+	if name != "" {
+		if _, err := os.Stat(filepath.Join(name, infoFile)); err == nil {
+			return name, nil
+		}
+	}
+	list, err := List(runsDir)
+	if err != nil {
+		return "", err
+	}
+	found := ""
+	for _, b := range list { // by name, so the newest is last
+		if strings.HasSuffix(b.BatchID, name) {
+			found = filepath.Join(runsDir, b.BatchID)
+		}
+	}
+	if found == "" {
+		return "", &fault.ConfigError{Detail: fault.Detail{Op: "find batch", Path: runsDir, Reason: fmt.Sprintf("there is no batch %q", name),
+			Hint: "verifily-tui batch ls lists them; --runs-dir names another folder"}}
+	}
+	return found, nil
+}

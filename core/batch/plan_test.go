@@ -1,0 +1,205 @@
+package batch_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/core/batch"
+	"github.com/verifily/verifily-tui/core/fault"
+)
+
+const trainYAML = `task: sft
+base_model: builtin:nano
+data_paths: {train: train.jsonl, val: val.jsonl, test: test.jsonl}
+lora: {enabled: false}
+tokenizer: {vocab_size: 300}
+training: {num_epochs: 2, batch_size: 4, gradient_accumulation_steps: 2, save_steps: 3, logging_steps: 2}
+eval: {slice_by_tags: [half], generation_max_new_tokens: 4, generation_num_beams: 1}
+`
+
+// inFolder makes a folder with files the current one for the test.
+func inFolder(t testing.TB, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
+	}
+	t.Chdir(dir)
+	return dir
+}
+
+func names(p *batch.Plan) []string {
+	var out []string
+	for _, j := range p.Jobs {
+		out = append(out, j.Name)
+	}
+	return out
+}
+
+func TestPlanIsExpanded(t *testing.T) {
+	inFolder(t, map[string]string{"train.yaml": trainYAML})
+	p, err := batch.Parse("plan.yaml", []byte(`
+runs_dir: out/
+defaults: {config: train.yaml, set: {training.num_epochs: 5}, eval: {slice_by: [source, half]}}
+jobs:
+  - name: human
+    set: {data_paths: {train: data/human.jsonl}, seed: 7}
+  - name: sweep
+    matrix: {training.learning_rate: [1e-4, 2e-4], lora.r: [8, 16], seed: [1, 2]}
+    exclude:
+      - {training.learning_rate: 0.0001, lora.r: 8}
+    include:
+      - {training.learning_rate: 1e-3, training.num_epochs: 1}
+    after: human
+  - name: top
+    set: {base_model: "job:human"}
+  - name: check
+    run: human
+    eval: {test_data: other.jsonl, hard_examples: 3}
+    after: [sweep]
+compare: {metric: f1, slice_by: source, baseline: human}
+decide: {job: top}
+slots: {cpu: 3, cuda: 2}
+stop: {on_failure: true, after: 8h, min_free_disk: 5GB}
+retries: 1
+`))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"human", "sweep-1", "sweep-2", "sweep-3", "sweep-4", "sweep-5", "sweep-6", "sweep-7", "top", "check"}, names(p))
+	assert.Equal(t, "out/", p.RunsDir)
+	human, first, last := p.Jobs[0], p.Jobs[1], p.Jobs[7]
+	assert.Equal(t, "data/human.jsonl", *human.Config.DataPaths.Train)
+	assert.Equal(t, "human", *human.Config.Name)
+	assert.Equal(t, "out/", human.Config.Output.Dir)
+	assert.Equal(t, 5, human.Config.Training.NumEpochs)
+	assert.Equal(t, []string{"source", "half"}, human.Config.Eval.SliceByTags)
+	assert.EqualValues(t, 7, human.Config.Seed)
+	// The first combination is excluded with both its seeds; the last key varies
+	// fastest.
+	assert.Equal(t, 1e-4, first.Config.Training.LearningRate)
+	assert.Equal(t, 16, first.Config.LoRA.R)
+	assert.EqualValues(t, 1, first.Config.Seed)
+	assert.EqualValues(t, 2, p.Jobs[2].Config.Seed)
+	assert.Equal(t, 2e-4, p.Jobs[3].Config.Training.LearningRate)
+	assert.Equal(t, 1e-3, last.Config.Training.LearningRate)
+	assert.Equal(t, 1, last.Config.Training.NumEpochs, "what is included wins over the defaults")
+	assert.Equal(t, []string{"human"}, first.After)
+	assert.Equal(t, []string{"human"}, p.Jobs[8].After, "the base model's job comes first")
+	assert.Equal(t, "human", p.Jobs[8].BaseJob())
+	check := p.Jobs[9]
+	assert.Nil(t, check.Config)
+	assert.Equal(t, []string{"human", "sweep-1", "sweep-2", "sweep-3", "sweep-4", "sweep-5", "sweep-6", "sweep-7"}, check.After)
+	assert.Equal(t, 3, *check.Eval.HardExamples)
+	assert.Equal(t, []string{"source", "half"}, check.Eval.SliceBy)
+	assert.Equal(t, batch.Slots{CPU: 3, CUDA: 2}, p.Slots)
+	assert.Equal(t, batch.Stop{OnFailure: true, After: 8 * time.Hour, MinFreeDisk: 5e9}, p.Stop)
+	assert.Equal(t, 1, p.Retries)
+}
+
+func TestTrainYAMLIsAPlanOfOne(t *testing.T) {
+	inFolder(t, map[string]string{"train.yaml": trainYAML})
+	p, err := batch.Load("train.yaml")
+	require.NoError(t, err)
+	require.Equal(t, []string{"train"}, names(p))
+	assert.Nil(t, p.Jobs[0].Config.Name, "the config is what verifily train would use")
+	assert.Equal(t, batch.Slots{CPU: 1, CUDA: batch.AllGPUs}, p.Slots)
+	assert.Equal(t, batch.DefaultRetries, p.Retries)
+}
+
+func TestPlanErrors(t *testing.T) {
+	job := "jobs:\n  - {name: a, config: train.yaml}\n"
+	for name, c := range map[string]struct {
+		plan string
+		want []string // parts of the message, in order
+	}{
+		"empty":             {"", []string{"the file is empty"}},
+		"a list":            {"- a", []string{"plan.yaml:1: the file holds a list"}},
+		"not YAML":          {"jobs: [", []string{"not valid YAML"}},
+		"two documents":     {job + "---\njobs: []\n", []string{"a second YAML document"}},
+		"no jobs":           {"slots: {cpu: 1}", []string{"jobs: is required"}},
+		"jobs is no list":   {"jobs: 3", []string{`plan.yaml:1: jobs: must be a list of jobs, not "3"`}},
+		"unknown keys":      {job + "slotz: {cpu: 1}\nstop: {on_failur: true}\n", []string{"plan.yaml:3: slotz: unknown key (did you mean slots?)", "plan.yaml:4: stop.on_failur: unknown key (did you mean on_failure?)"}},
+		"twice":             {job + "slots: {cpu: 1}\nslots: {cpu: 2}\n", []string{"plan.yaml:4: slots: is set twice, first on line 3"}},
+		"same name":         {"jobs:\n  - {name: a, config: train.yaml}\n  - {name: a, config: train.yaml}\n", []string{"plan.yaml:3: jobs[2].name: a is the name of the job on line 2 too"}},
+		"matrix name":       {"jobs:\n  - {name: a-1, config: train.yaml}\n  - {name: a, config: train.yaml, matrix: {seed: [1]}}\n", []string{"plan.yaml:3: a-1: is the name of a job on line 2 too"}},
+		"no name":           {"jobs:\n  - {config: train.yaml}\n", []string{"plan.yaml:2: jobs[1].name: is required"}},
+		"bad name":          {"jobs:\n  - {name: ../a, config: train.yaml}\n", []string{"plan.yaml:2: jobs[1].name: must be letters"}},
+		"bad setting":       {"jobs:\n  - name: a\n    config: train.yaml\n    set:\n      training.learning_rate: fast\n      training.lerning_rate: 1\n", []string{"plan.yaml:5: a: training.learning_rate: must be a number", "plan.yaml:6: a: training.lerning_rate: unknown key", "learning_rate"}},
+		"in a matrix":       {"jobs:\n  - name: a\n    config: train.yaml\n    matrix:\n      seed: [1, x]\n", []string{"plan.yaml:5: a: seed: must be a whole number"}},
+		"matrix no list":    {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: 1}\n", []string{"plan.yaml:4: jobs[1].matrix.seed: must be a list of values"}},
+		"excludes all":      {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: [1]}\n    exclude: [{seed: 1}]\n", []string{"a.matrix: leaves no job"}},
+		"excludes nothing":  {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: [1]}\n    exclude: [{seed: 2}]\n", []string{"plan.yaml:5: a.exclude: excludes nothing"}},
+		"too many":          {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: [" + strings.Repeat("1,", 200) + "1], lora.r: [" + strings.Repeat("1,", 200) + "1]}\n", []string{"a.matrix: makes more than 10000 jobs"}},
+		"reserved":          {"jobs:\n  - {name: a, config: train.yaml, set: {name: b, output.dir: c}}\n", []string{"name: is given by the job's name", "output.dir: is the same for all jobs"}},
+		"no config file":    {"jobs:\n  - {name: a, config: trian.yaml}\n", []string{"plan.yaml:2: a.config:", "trian.yaml"}},
+		"incomplete config": {"jobs:\n  - {name: a, set: {task: sft}}\n", []string{"plan.yaml:2: a: base_model", "plan.yaml:2: a: data_paths.train: is required"}},
+		"broken config":     {"jobs:\n  - {name: a, config: bad.yaml}\n  - {name: b, config: bad.yaml}\n", []string{"bad.yaml:2: bse_model: unknown key"}},
+		"run with config":   {"jobs:\n  - {name: a, config: train.yaml}\n  - {name: b, run: a, set: {seed: 1}}\n", []string{"plan.yaml:3: jobs[2].set: means nothing beside run"}},
+		"no such run":       {"jobs:\n  - {name: human, config: train.yaml}\n  - {name: b, run: humen}\n", []string{`plan.yaml:3: b.run: there is no job or run "humen" (did you mean the job human?)`}},
+		"no such job":       {"jobs:\n  - {name: human, config: train.yaml, after: [humam]}\n", []string{`human.after: there is no job "humam" (did you mean human?)`}},
+		"no such base":      {"jobs:\n  - {name: a, config: train.yaml, set: {base_model: 'job:b'}}\n", []string{`a: base_model: there is no job "b"`}},
+		"cycle":             {"jobs:\n  - {name: a, config: train.yaml, after: b}\n  - {name: b, config: train.yaml, after: a}\n", []string{"waits for itself"}},
+		"baselines":         {job + "compare: {baseline: x}\ndecide:\n  baseline: y\n  job: z\n", []string{`plan.yaml:3: compare.baseline: there is no job or run "x"`, `decide.baseline: there is no job or run "y"`, `decide.job: there is no job "z"`}},
+		"no policy":         {job + "decide: {policy: none.yaml}\n", []string{"decide.policy", "none.yaml"}},
+		"numbers":           {job + "slots: {cpu: 0, cuda: some}\nretries: -1\nstop: {after: 3, min_free_disk: lots, on_failure: maybe}\n", []string{"slots.cpu: must be at least 1, not 0", "slots.cuda: must be a whole number", "retries: must be at least 0", "stop.after: must be a time", "stop.min_free_disk: must be a size", "stop.on_failure: must be true or false"}},
+		"aliases":           {"jobs:\n  - name: a\n    config: train.yaml\n    set: {base_model: &b x, name: *b}\n  - *b\n", []string{"must hold keys of its own, not an alias"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFolder(t, map[string]string{"train.yaml": trainYAML, "bad.yaml": "task: sft\nbse_model: x\ndata_paths: {train: t.jsonl}\nbase_model: y\n"})
+			_, err := batch.Parse("plan.yaml", []byte(c.plan))
+			var typed *fault.ConfigError
+			require.ErrorAs(t, err, &typed)
+			for _, want := range c.want {
+				assert.Contains(t, err.Error(), want)
+			}
+			if name == "broken config" {
+				assert.Equal(t, 1, strings.Count(err.Error(), "bse_model"), "a fault is told once, not once a job")
+			}
+		})
+	}
+}
+
+func TestPlanFileErrors(t *testing.T) {
+	dir := inFolder(t, nil)
+	_, err := batch.Load("none.yaml")
+	assert.ErrorContains(t, err, "load plan: none.yaml")
+	_, err = batch.Load(dir)
+	assert.Error(t, err)
+	require.NoError(t, os.WriteFile("big.yaml", make([]byte, 5<<20), 0o644))
+	_, err = batch.Load("big.yaml")
+	assert.ErrorContains(t, err, "larger than")
+}
+
+// FuzzParse: whatever stands in a plan, it is a plan or a ConfigError.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("jobs:\n  - {name: a, config: train.yaml, matrix: {seed: [1, 2]}}\n"))
+	f.Add([]byte("jobs: [{name: a, set: {training: {num_epochs: 1}}}]\nslots: {cpu: 2}\nstop: {after: 1h, min_free_disk: 1GiB}"))
+	f.Add([]byte("jobs:\n- name: b\n  run: a\n  eval: {slice_by: x}\n  exclude: [{a: 1}]\n  include: [[]]\n"))
+	f.Add([]byte("task: sft\nbase_model: x\n"))
+	f.Add([]byte("a: &a [*a]"))
+	dir := f.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "train.yaml"), []byte(trainYAML), 0o644); err != nil {
+		f.Fatal(err)
+	}
+	f.Chdir(dir)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := batch.Parse("plan.yaml", data)
+		if err != nil {
+			var typed *fault.ConfigError
+			require.ErrorAs(t, err, &typed)
+			return
+		}
+		require.NotEmpty(t, p.Jobs)
+		seen := map[string]bool{}
+		for _, j := range p.Jobs {
+			require.False(t, seen[j.Name])
+			seen[j.Name] = true
+			require.True(t, (j.Config == nil) != (j.Run == ""), "a job trains or evaluates")
+		}
+	})
+}

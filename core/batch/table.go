@@ -1,0 +1,251 @@
+package batch
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/verifily/verifily-tui/core/text"
+)
+
+// grid is the table of a summary: a row a job, then a row a group of seeds.
+type grid struct {
+	head  []string
+	rows  [][]string
+	seeds [][]string
+}
+
+// shownMetrics is how many metrics a table shows besides the main one, where
+// there is room.
+const shownMetrics = 3
+
+// grid makes the table with at most a number of metrics besides the main one.
+func (sum *Summary) grid(others int, intervals bool) grid {
+	main := sum.Metric
+	if main == "" {
+		main = mainMetric(sum.Jobs)
+	}
+	names := metricNames(sum.Jobs, main)
+	if len(names) > 1+others {
+		names = names[:1+others]
+	}
+	g := grid{head: []string{"job", "status"}}
+	compared := sum.Baseline != "" && len(names) > 0
+	for i, name := range names {
+		g.head = append(g.head, name)
+		if i == 0 && compared {
+			g.head = append(g.head, "vs "+plain(sum.Baseline))
+		}
+	}
+	g.head = append(g.head, "time")
+	decided := sum.Decision != ""
+	if decided {
+		g.head = append(g.head, "decision")
+	}
+	for _, r := range sum.Jobs {
+		line := []string{r.Job, string(r.Status)}
+		for i, name := range names {
+			c, ok := r.Metrics[name]
+			line = append(line, cellText(c, ok, intervals || i == 0))
+			if i == 0 && compared {
+				line = append(line, deltaText(c))
+			}
+		}
+		line = append(line, duration(r.Seconds))
+		if decided {
+			line = append(line, r.Decision)
+		}
+		g.rows = append(g.rows, line)
+	}
+	for _, s := range sum.Groups {
+		line := []string{plain(s.Name), strconv.Itoa(len(s.Jobs)) + " seeds"}
+		for i, name := range names {
+			v, ok := s.Metrics[name]
+			cell := ""
+			if ok {
+				cell = fmt.Sprintf("%s sd %s [%s, %s]", short(v.Mean), short(v.SD), short(v.Low), short(v.High))
+			}
+			line = append(line, cell)
+			if i == 0 && compared {
+				line = append(line, "")
+			}
+		}
+		line = append(line, "")
+		if decided {
+			line = append(line, "")
+		}
+		g.seeds = append(g.seeds, line)
+	}
+	return g
+}
+
+// width is the number of columns that the rows of jobs take.
+func (g grid) width() int {
+	var b strings.Builder
+	writeColumns(&b, g.head, g.rows)
+	widest := 0
+	for line := range strings.Lines(b.String()) {
+		widest = max(widest, text.Width(strings.TrimSuffix(line, "\n")))
+	}
+	return widest
+}
+
+func cellText(c Cell, ok, interval bool) string {
+	switch {
+	case !ok:
+		return ""
+	case c.Interval == nil || !interval:
+		return short(c.Value)
+	}
+	return fmt.Sprintf("%s [%s, %s]", short(c.Value), short(c.Interval.Low), short(c.Interval.High))
+}
+
+// deltaText is a difference with its interval and what the test says of it.
+func deltaText(c Cell) string {
+	if c.Delta == nil {
+		return ""
+	}
+	out := fmt.Sprintf("%+.4f", c.Delta.Delta)
+	if i := c.Delta.Interval; i != nil {
+		out += fmt.Sprintf(" [%+.4f, %+.4f]", i.Low, i.High)
+	}
+	if c.Delta.Verdict != "" {
+		out += " " + string(c.Delta.Verdict)
+	}
+	return out
+}
+
+func short(f float64) string {
+	if math.Abs(f) >= 1e5 {
+		return strconv.FormatFloat(f, 'g', 5, 64)
+	}
+	return strconv.FormatFloat(f, 'f', 4, 64)
+}
+
+func duration(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	if d >= time.Minute {
+		return d.Round(time.Second).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
+}
+
+// WriteTable writes the summary as plain text: a line a job, the seeds, what
+// failed, and the decision. It holds no control characters. Where the table is
+// wider than width columns, intervals and metrics are left out, the main one
+// excepted; width 0 is without limit.
+func (sum *Summary) WriteTable(w io.Writer, width int) error {
+	var b strings.Builder
+	g := sum.grid(shownMetrics, true)
+	for others := shownMetrics; width > 0 && others >= 0 && g.width() > width; others-- {
+		g = sum.grid(others, false)
+	}
+	writeColumns(&b, g.head, g.rows)
+	if len(g.seeds) > 0 {
+		b.WriteString("\nover seeds: mean, standard deviation, 95 % interval of the mean\n")
+		head := append([]string{"combination"}, g.head[1:]...)
+		writeColumns(&b, head, g.seeds)
+	}
+	failures := false
+	for _, r := range sum.Jobs {
+		if r.Error != "" {
+			if !failures {
+				b.WriteString("\n")
+			}
+			failures = true
+			fmt.Fprintf(&b, "%s %s: %s\n", r.Job, r.Status, plain(r.Error))
+		}
+	}
+	for _, p := range sum.Problems {
+		fmt.Fprintf(&b, "\nnote: %s\n", plain(p))
+	}
+	if sum.Stopped != "" {
+		fmt.Fprintf(&b, "\nstopped early: %s; the same command goes on\n", plain(sum.Stopped))
+	}
+	if sum.Decision != "" {
+		fmt.Fprintf(&b, "\n%s: %s\n", sum.Decision, sum.DecisionJob)
+		for _, reason := range sum.Reasons {
+			fmt.Fprintf(&b, "  - %s\n", plain(reason))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeColumns aligns the columns that hold anything.
+func writeColumns(b *strings.Builder, head []string, rows [][]string) {
+	widths := make([]int, len(head))
+	for i := range head {
+		for _, row := range rows {
+			widths[i] = max(widths[i], text.Width(row[i]))
+		}
+		if widths[i] > 0 {
+			widths[i] = max(widths[i], text.Width(head[i]))
+		}
+	}
+	for _, row := range append([][]string{head}, rows...) {
+		line := ""
+		for i, cell := range row {
+			if widths[i] > 0 {
+				line += text.Pad(cell, widths[i]) + "  "
+			}
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+}
+
+// WriteMarkdown writes the summary for a report.
+func (sum *Summary) WriteMarkdown(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\nPlan: `%s`\n\n", sum.BatchID, plain(filepath.Base(sum.Plan)))
+	if sum.Decision != "" {
+		fmt.Fprintf(&b, "**%s** (%s)\n\n", sum.Decision, sum.DecisionJob)
+		for _, reason := range sum.Reasons {
+			fmt.Fprintf(&b, "- %s\n", markdown(reason))
+		}
+		b.WriteString("\n")
+	}
+	g := sum.grid(shownMetrics, true)
+	writeMarkdownTable(&b, g.head, g.rows)
+	if len(g.seeds) > 0 {
+		b.WriteString("\nOver seeds: mean, standard deviation, 95 % interval of the mean.\n\n")
+		writeMarkdownTable(&b, append([]string{"combination"}, g.head[1:]...), g.seeds)
+	}
+	for _, r := range sum.Jobs {
+		if r.Error != "" {
+			fmt.Fprintf(&b, "\n- %s %s: %s", r.Job, r.Status, markdown(r.Error))
+		}
+	}
+	for _, p := range sum.Problems {
+		fmt.Fprintf(&b, "\n- note: %s", markdown(p))
+	}
+	if sum.Stopped != "" {
+		fmt.Fprintf(&b, "\n\nStopped early: %s\n", markdown(sum.Stopped))
+	}
+	b.WriteString("\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeMarkdownTable(b *strings.Builder, head []string, rows [][]string) {
+	line := func(cells []string) {
+		for _, c := range cells {
+			b.WriteString("| " + markdown(c) + " ")
+		}
+		b.WriteString("|\n")
+	}
+	line(head)
+	b.WriteString(strings.Repeat("| --- ", len(head)) + "|\n")
+	for _, row := range rows {
+		line(row)
+	}
+}
+
+var markdownMarks = strings.NewReplacer("|", `\|`, "`", "\\`", "*", `\*`, "_", `\_`, "<", "&lt;", "[", `\[`)
+
+// markdown makes a text of data fit for a cell of a table.
+func markdown(s string) string { return markdownMarks.Replace(plain(s)) }

@@ -1,0 +1,322 @@
+package batch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/verifily/verifily-tui/core/config"
+	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/canonical"
+)
+
+// work is what a job comes down to once all that it builds on is there.
+type work struct {
+	key, data string // identify it, see record
+	train     string // data_hash of the run
+	config    *config.Config
+	evaluate  string // run directory
+	eval      Evaluation
+}
+
+// resolve says what the work of a job is. The error says why it cannot be done.
+func (s *scheduler) resolve(st *state) (*work, error) {
+	if st.Config == nil {
+		return s.evaluation(st)
+	}
+	data := s.data[dataKey(st)]
+	if data.err != nil {
+		return nil, data.err
+	}
+	cfg := st.Config
+	if base := st.BaseJob(); base != "" {
+		var err error
+		cfg, err = config.FromMap(cfg.Map(), config.Override{Key: "base_model", Value: s.byName[base].run})
+		if err != nil {
+			return nil, err
+		}
+	}
+	m := cfg.Map()
+	delete(m, "name") // a job that is renamed stays the same work
+	key, err := canonical.Hash(m)
+	if err != nil {
+		return nil, err
+	}
+	return &work{key: key, data: data.all, train: data.train, config: cfg}, nil
+}
+
+func (s *scheduler) evaluation(st *state) (*work, error) {
+	w := &work{eval: st.Eval}
+	if other := s.byName[st.Run]; other != nil {
+		w.evaluate = other.run
+	} else {
+		dir, err := findRun(st.Run, s.plan.RunsDir)
+		if err != nil {
+			return nil, err
+		}
+		w.evaluate = dir
+	}
+	test := "" // the run's own, which belongs to it
+	if w.eval.TestData != "" {
+		sum, err := canonical.FileHash(w.eval.TestData)
+		if err != nil {
+			return nil, err
+		}
+		test = sum
+	}
+	options, err := json.Marshal(w.eval)
+	if err != nil {
+		return nil, err
+	}
+	w.key = hashOf([]byte("evaluate " + s.below(w.evaluate) + " " + string(options)))
+	w.data = hashOf([]byte(test))
+	return w, nil
+}
+
+// smaller is the config with the batch size made smaller a number of times and
+// the accumulation larger by as much: a step sees the same rows. It is false
+// when the batch is a single row already.
+func (w *work) smaller(times int) (*config.Config, bool) {
+	cfg := w.config
+	for range times {
+		if cfg == nil || cfg.Training.BatchSize < 2 {
+			return nil, false
+		}
+		factor := 2
+		for cfg.Training.BatchSize%factor != 0 {
+			factor++
+		}
+		next, err := config.FromMap(cfg.Map(),
+			config.Override{Key: "training.batch_size", Value: cfg.Training.BatchSize / factor},
+			config.Override{Key: "training.gradient_accumulation_steps", Value: cfg.Training.GradientAccumulationSteps * factor})
+		if err != nil {
+			return nil, false
+		}
+		cfg = next
+	}
+	return cfg, cfg != nil
+}
+
+// attempt is what a process is asked to do next.
+func (w *work) attempt(st *state) Attempt {
+	a := Attempt{Job: st.Name, Evaluate: w.evaluate, Eval: w.eval}
+	switch {
+	case w.config == nil:
+	case st.run != "":
+		a.Resume = st.run
+	default:
+		cfg, ok := w.smaller(st.halved)
+		if !ok {
+			cfg = w.config
+		}
+		a.Config = cfg.Map()
+	}
+	return a
+}
+
+// settle looks whether the work of a job was done, begun or given up in an
+// earlier start.
+func (s *scheduler) settle(st *state) {
+	w, err := s.resolve(st)
+	if err != nil {
+		end := ending(s.attempt, err)
+		st.text, st.class = end.Text, end.Class
+		s.end(st, Failed)
+		if s.plan.Stop.OnFailure {
+			s.stop(st.Name+" failed (stop.on_failure)", true)
+		}
+		return
+	}
+	st.work = w
+	p := s.history.work[identity(w.key, w.data)]
+	if p == nil || s.claimed[p] {
+		return
+	}
+	s.claimed[p] = true
+	if p.run == "" && p.began != "" && w.config != nil {
+		p.run = s.orphan(st, p)
+	}
+	st.halved = p.Halved
+	dir := s.within(p.run)
+	switch {
+	case p.Status == Completed && s.stands(w, dir, s.within(p.Results)):
+		st.run, st.results, st.seconds, st.earlier = dir, s.within(p.Results), p.Seconds, true
+		if p.Job != st.Name {
+			s.note(st.Name, "is complete already, as "+p.Job)
+		}
+		s.end(st, Completed)
+	case p.Status == Completed:
+		s.note(st.Name, "was complete, but its run is gone: it is done again")
+		st.halved = 0
+	case p.Status == Failed && permanent(p.Class) && !s.opt.RetryFailed:
+		st.run, st.text, st.class, st.earlier = dir, p.Error, p.Class, true
+		s.end(st, Failed)
+		s.note(st.Name, "is not tried again, since the same would happen; --retry-failed tries it all the same")
+	case w.config != nil && p.run != "":
+		s.takeUp(st, dir)
+	}
+}
+
+// permanent says whether a failure comes again when nothing is changed.
+func permanent(c class) bool {
+	return c == classConfig || c == classData || c == classTraining || c == classEval
+}
+
+// stands says whether completed work is still there.
+func (s *scheduler) stands(w *work, dir, results string) bool {
+	run, err := runs.Open(dir)
+	if err != nil {
+		return false
+	}
+	if w.config == nil {
+		_, err := os.Stat(filepath.Join(results, resultsFile))
+		return err == nil
+	}
+	status, err := run.State(s.opt.Now())
+	return err == nil && status == runs.StatusCompleted
+}
+
+// takeUp makes a job go on with the run directory of an earlier start, if that
+// can be gone on with.
+func (s *scheduler) takeUp(st *state, dir string) {
+	run, err := runs.Open(dir)
+	if err != nil {
+		return // it is gone: a new one is made
+	}
+	status, err := run.State(s.opt.Now())
+	switch {
+	case err != nil:
+		return
+	case status == runs.StatusCompleted:
+		// It was killed between the end of the run and its line in the journal.
+		st.run, st.results = dir, filepath.Join(dir, "eval")
+		st.class = classComplete
+		s.write(record{Kind: recordStart, Job: st.Name, Key: st.work.key, Data: st.work.data, Halved: st.halved})
+		s.end(st, Completed)
+		return
+	}
+	for _, name := range []string{"config.yaml", "manifest.json", "environment.json"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) {
+			if err := removeEmpty(dir); err != nil {
+				s.note(st.Name, fmt.Sprintf("%s cannot be gone on with and stays as it is: %v", dir, err))
+			}
+			return
+		}
+	}
+	st.run = dir
+}
+
+// orphan finds the run directory that a job made just before everything was
+// killed, so that the journal does not name it.
+func (s *scheduler) orphan(st *state, p *past) string {
+	cfg, ok := st.work.smaller(p.Halved)
+	if !ok {
+		cfg = st.work.config
+	}
+	entries, err := runs.List(s.plan.RunsDir)
+	if err != nil {
+		return ""
+	}
+	i := slices.IndexFunc(entries, func(e runs.Entry) bool {
+		m := e.Meta
+		return !s.history.runs[e.Name] && m.RunName == st.Name && m.ConfigHash == cfg.Hash() && m.DataHash == st.work.train && m.StartedAt >= p.began
+	})
+	if i < 0 {
+		return ""
+	}
+	s.history.runs[entries[i].Name] = true
+	return entries[i].Name
+}
+
+// before is what jobs.json keeps of a job for the next start.
+type before struct {
+	Name   string         `json:"name"`
+	Config map[string]any `json:"config,omitempty"`
+	Run    string         `json:"run,omitempty"`
+	After  []string       `json:"after,omitempty"`
+	Data   string         `json:"data,omitempty"`
+}
+
+// compareWithBefore says what changed in the plan since the last start.
+func (s *scheduler) compareWithBefore() error {
+	now := make([]before, 0, len(s.jobs))
+	for _, st := range s.jobs {
+		b := before{Name: st.Name, Run: st.Run, After: st.After}
+		if st.Config != nil {
+			b.Config, b.Data = st.Config.Map(), s.data[dataKey(st)].all
+		}
+		now = append(now, b)
+	}
+	old, err := readBefore(s.folder.path(jobsFile))
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		for _, line := range changes(old, now) {
+			s.note("", line)
+		}
+	}
+	return s.folder.writeJSON(jobsFile, now)
+}
+
+func readBefore(path string) ([]before, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	dec := json.NewDecoder(f)
+	dec.UseNumber()
+	out := []before{}
+	if err := dec.Decode(&out); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return out, nil
+}
+
+// changes lists how a plan differs from what it was.
+func changes(old, now []before) []string {
+	was := map[string]before{}
+	for _, b := range old {
+		was[b.Name] = b
+	}
+	var out []string
+	for _, b := range now {
+		o, ok := was[b.Name]
+		delete(was, b.Name)
+		if !ok {
+			out = append(out, "the plan has a new job: "+b.Name)
+			continue
+		}
+		if b.Data != o.Data && b.Data != "" && o.Data != "" {
+			out = append(out, b.Name+": its data changed")
+		}
+		if b.Run != o.Run {
+			out = append(out, fmt.Sprintf("%s: run is now %q, was %q", b.Name, b.Run, o.Run))
+		}
+		if b.Config == nil || o.Config == nil {
+			continue
+		}
+		x, errX := config.FromMap(o.Config)
+		y, errY := config.FromMap(b.Config)
+		if errX != nil || errY != nil {
+			continue // an older version wrote it
+		}
+		for _, c := range config.Diff(x, y) {
+			out = append(out, fmt.Sprintf("%s: %s is now %v, was %v", b.Name, c.Key, c.B, c.A))
+		}
+	}
+	for _, b := range old {
+		if _, gone := was[b.Name]; gone {
+			out = append(out, "the plan no longer has the job "+b.Name)
+		}
+	}
+	return out
+}

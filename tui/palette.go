@@ -1,0 +1,145 @@
+package tui
+
+import (
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/sahilm/fuzzy"
+
+	"github.com/verifily/verifily-tui/tui/screen"
+)
+
+// palette lists every action that there is, by name.
+type palette struct {
+	line   line
+	all    []binding
+	found  []int // places in all
+	cursor int
+}
+
+// Len and String make the actions searchable.
+func (p *palette) Len() int { return len(p.all) }
+
+func (p *palette) String(i int) string { return p.all[i].help }
+
+func (m *Model) openPalette() tea.Cmd {
+	p := &palette{}
+	p.all = append(p.all, m.views[m.at].bindings...)
+	p.all = append(p.all, m.globals()...)
+	if m.at == viewRuns {
+		p.all = append(p.all, m.columnActions()...)
+	}
+	p.search()
+	m.palette = p
+	return nil
+}
+
+func (p *palette) search() {
+	p.found, p.cursor = nil, 0
+	words := strings.TrimSpace(p.line.String())
+	if words == "" {
+		for i := range p.all {
+			p.found = append(p.found, i)
+		}
+		return
+	}
+	for _, match := range fuzzy.FindFrom(words, p) {
+		p.found = append(p.found, match.Index)
+	}
+}
+
+func (m *Model) pressPalette(k tea.KeyMsg) tea.Cmd {
+	p := m.palette
+	switch k.String() {
+	case "esc", "ctrl+p":
+		m.palette = nil
+	case "up", "ctrl+k":
+		p.cursor = max(0, p.cursor-1)
+	case "down", "ctrl+j", "tab":
+		p.cursor = max(0, min(len(p.found)-1, p.cursor+1))
+	case "enter":
+		m.palette = nil
+		if p.cursor < len(p.found) {
+			return p.all[p.found[p.cursor]].do(m)
+		}
+	default:
+		if p.line.key(k) {
+			p.search()
+		}
+	}
+	return nil
+}
+
+func (m *Model) drawPalette(c *screen.Canvas) {
+	p := m.palette
+	w := min(c.Width()-4, 72)
+	h := min(c.Height()-4, 14)
+	x, y := (c.Width()-w)/2, 2
+	c.Clear(0, y, c.Width(), h)
+	for j := range h {
+		c.Mark(x-1, y+j, w+2, screen.Shaded)
+	}
+	c.Put(x+1, y, screen.Accent|screen.Bold|screen.Shaded, ":")
+	p.line.draw(c, x+3, y, w-4)
+	top := max(0, p.cursor-(h-3))
+	for j := range h - 2 {
+		at := top + j
+		if at >= len(p.found) {
+			break
+		}
+		b := p.all[p.found[at]]
+		row := y + 1 + j
+		style := screen.Text | screen.Shaded
+		if at == p.cursor {
+			style = screen.Text | screen.Picked
+			c.Put(x+1, row, screen.Accent|screen.Picked, "▸")
+		}
+		c.PutIn(x+3, row, w-16, style, b.help)
+		c.PutRight(x+w-12, row, 11, screen.Dim|style&^screen.Text, b.show)
+		c.Mark(x-1, row, w+2, style&(screen.Picked|screen.Shaded))
+	}
+	if len(p.found) == 0 {
+		c.PutIn(x+3, y+1, w-4, screen.Dim|screen.Shaded, "nothing is called that; backspace takes letters back")
+	}
+}
+
+// helpLine is a line of the help.
+type helpLine struct{ keys, words string }
+
+func (m *Model) helpLines() []helpLine {
+	v := m.views[m.at]
+	out := []helpLine{{"", v.name + ": " + v.about}}
+	for _, b := range v.bindings {
+		out = append(out, helpLine{b.show, b.help})
+	}
+	out = append(out, helpLine{}, helpLine{"", "Everywhere"})
+	for _, b := range m.globals() {
+		out = append(out, helpLine{b.show, b.help})
+	}
+	if m.at == viewRuns {
+		out = append(out, helpLine{}, helpLine{"", "The filter"},
+			helpLine{"words", "match name, id, data and model, also letter by letter: wrm finds warm"},
+			helpLine{"f1>0.7", "metrics, age, duration, seed: > < >= <= = !="},
+			helpLine{"status:failed", "status, name, task, model, data, decision: contains"},
+			helpLine{"lr<1e-3", "any key of the config, by the last part of its name"})
+	}
+	return out
+}
+
+func (m *Model) drawHelp(c *screen.Canvas) {
+	lines := m.helpLines()
+	for j := 0; j < c.Height()-4 && m.helpTop+j < len(lines); j++ {
+		l, y := lines[m.helpTop+j], 2+j
+		if l.keys == "" {
+			c.Put(2, y, screen.Accent|screen.Bold, l.words)
+			continue
+		}
+		c.PutIn(4, y, 13, screen.Text|screen.Bold, l.keys)
+		c.Put(18, y, screen.Text, l.words)
+	}
+	more := "any key closes this"
+	if m.helpTop+c.Height()-4 < len(lines) {
+		more = "↓ more  ·  any other key closes this"
+	}
+	c.Put(1, c.Height()-1, screen.Dim, more)
+}

@@ -1,0 +1,272 @@
+// Package source reads what the workbench shows, and writes the little that
+// people add: labels of examples and the settings of the screen. Every call may
+// take time and is made outside the event loop; what it returns is not changed
+// afterwards, and texts in it are data, not yet fit for a terminal.
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/verifily/verifily-tui/core"
+	"github.com/verifily/verifily-tui/core/compare"
+	"github.com/verifily/verifily-tui/runs"
+)
+
+// Source reads the runs below a folder. It may be used from several
+// goroutines.
+type Source struct {
+	root  string
+	store *runs.Store
+
+	mu    sync.Mutex
+	tails map[string]*runs.LogTail
+	name  string // of the reviewer, once asked for
+}
+
+// New returns a source over the runs directly below root, which need not exist.
+func New(root string) *Source {
+	return &Source{root: root, store: runs.NewStore(root), tails: map[string]*runs.LogTail{}}
+}
+
+// Root returns the folder of the runs.
+func (s *Source) Root() string { return s.root }
+
+// List returns the runs, newest first.
+func (s *Source) List() ([]runs.Entry, error) { return s.store.List() }
+
+// Brief is what is known of a run besides its meta data. Parts that a run does
+// not have are nil or empty.
+type Brief struct {
+	Config   map[string]any // leaves of config.yaml by dotted key
+	Summary  *runs.Summary
+	Results  *runs.EvalResults
+	Chain    string    // chain hash, hex
+	Loss     []float64 // training losses from start to end, of a long log a sample
+	Epoch    float64   // of the last line of the log
+	Decision *Verdict
+	Missing  []string // what could not be read, in words
+	Oddities []string
+}
+
+// Verdict is a recorded decision.
+type Verdict struct {
+	Recommendation string   `json:"recommendation"`
+	Reasons        []string `json:"reasons"`
+}
+
+// Brief reads the small files of a run and samples its log.
+func (s *Source) Brief(dir string) (*Brief, error) {
+	run, err := runs.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	b := &Brief{}
+	note := func(err error) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			b.Missing = append(b.Missing, err.Error())
+		}
+	}
+	if config, err := run.Config(); err == nil {
+		b.Config = compare.Flatten(config)
+	} else {
+		note(err)
+	}
+	if summary, err := run.Summary(); err == nil {
+		b.Summary = &summary
+	} else {
+		note(err)
+	}
+	if results, err := run.EvalResults(); err == nil {
+		b.Results = &results
+	} else {
+		note(err)
+	}
+	if hashes, err := run.Hashes(); err == nil {
+		b.Chain = hashes.ChainHash
+	} else {
+		note(err)
+	}
+	note(b.sample(run))
+	b.Decision, err = readVerdict(dir)
+	note(err)
+	b.Oddities = run.Oddities()
+	return b, nil
+}
+
+// maxVerdict bounds a decision.json, which has a few kilobytes.
+const maxVerdict = 1 << 20
+
+func readVerdict(dir string) (*Verdict, error) {
+	path := filepath.Join(dir, "decision", "decision.json")
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxVerdict {
+		return nil, fmt.Errorf("read %s: %d bytes are too many for a decision", path, info.Size())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var v Verdict
+	if err := json.Unmarshal(data, &v); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return &v, nil
+}
+
+// A log of up to wholeLog bytes is read whole for a sparkline; of a longer one
+// samples pieces of sampleSize bytes are read: a few milliseconds, whatever
+// its length.
+const (
+	wholeLog   = 256 << 10
+	samples    = 48
+	sampleSize = 2 << 10
+)
+
+// sample fills in Loss and Epoch.
+func (b *Brief) sample(run *runs.Run) error {
+	take := func(lines []runs.LogLine) {
+		for i := range lines {
+			if lines[i].Loss != nil {
+				b.Loss = append(b.Loss, *lines[i].Loss)
+			}
+			b.Epoch = max(b.Epoch, lines[i].Epoch)
+		}
+	}
+	path := filepath.Join(run.Dir(), "train_log.jsonl")
+	info, err := os.Stat(path)
+	if err != nil || info.Size() <= wholeLog {
+		log, err := run.Log()
+		if err != nil {
+			return err
+		}
+		take(log.Lines)
+		return nil
+	}
+	for i := range int64(samples) {
+		log, err := runs.ReadLog(path, i*(info.Size()-sampleSize)/(samples-1), sampleSize)
+		if err != nil {
+			return err
+		}
+		take(log.Lines)
+	}
+	return nil
+}
+
+// Pair compares a run with a baseline, sliced like the baseline.
+func (s *Source) Pair(ctx context.Context, base, run string) (*core.CompareResult, error) {
+	// 2,000 resamples leave the ends of an interval a noise of 5 % of a standard
+	// error, less than a screen can show.
+	return core.Compare(ctx, core.CompareOptions{Runs: []string{base, run}, RunsDir: s.root, Resamples: 2000})
+}
+
+// Compare compares runs in full, the base first.
+func (s *Source) Compare(ctx context.Context, dirs []string) (*core.CompareResult, error) {
+	return core.Compare(ctx, core.CompareOptions{Runs: dirs, RunsDir: s.root})
+}
+
+// ConfigValues reads some keys of the configs of many runs: by folder, then
+// key. A key matches the leaf of that dotted name, or whose last part it is.
+// Runs without a config are there, without values.
+func (s *Source) ConfigValues(dirs, keys []string) map[string]map[string]any {
+	out := make(map[string]map[string]any, len(dirs))
+	for _, dir := range dirs {
+		found := map[string]any{}
+		out[dir] = found
+		run, err := runs.Open(dir)
+		if err != nil {
+			continue
+		}
+		config, err := run.Config()
+		if err != nil {
+			continue
+		}
+		flat := compare.Flatten(config)
+		for _, key := range keys {
+			if v, ok := Leaf(flat, key); ok {
+				found[key] = v
+			}
+		}
+	}
+	return out
+}
+
+// aliases are customary short names of config keys.
+var aliases = map[string]string{
+	"lr": "learning_rate", "epochs": "num_epochs", "bs": "batch_size", "rank": "r", "steps": "max_steps",
+}
+
+// Leaf finds a leaf of a flat config by its dotted name, the last part of it,
+// or an alias. Of several the first in order of name counts.
+func Leaf(flat map[string]any, key string) (any, bool) {
+	if v, ok := flat[key]; ok {
+		return v, true
+	}
+	if long, ok := aliases[key]; ok {
+		key = long
+	}
+	best := ""
+	for name := range flat {
+		if strings.HasSuffix(strings.ToLower(name), "."+key) && (best == "" || name < best) {
+			best = name
+		}
+	}
+	v, ok := flat[best]
+	return v, ok && best != ""
+}
+
+// PolicyFile is the policy that decisions are made by where it stands in the
+// working directory; without one the limits of the run contract hold.
+const PolicyFile = "ship.yaml"
+
+// Judgement is a decision and what it was made from.
+type Judgement struct {
+	Decision *core.Decision
+	Policy   string // policy file, empty: none
+	// Written lists the files of a decision that was recorded, as paths.
+	Written []string
+}
+
+// Decide judges a run against a baseline (empty: none). With record it also
+// writes the decision into the run.
+func (s *Source) Decide(ctx context.Context, run, base string, record bool) (*Judgement, error) {
+	j := &Judgement{}
+	if _, err := os.Stat(PolicyFile); err == nil {
+		j.Policy = PolicyFile
+	}
+	opt := core.DecideOptions{Run: run, Baseline: base, Policy: j.Policy, DryRun: !record}
+	if path := filepath.Join(run, "contamination.json"); exists(path) {
+		opt.Contamination = path
+	}
+	d, err := core.Decide(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	j.Decision = d
+	if !record {
+		return j, nil
+	}
+	files, err := d.Files()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		j.Written = append(j.Written, filepath.Join(run, "decision", f.Name))
+	}
+	return j, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

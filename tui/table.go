@@ -1,0 +1,347 @@
+package tui
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/verifily/verifily-tui/core/metrics"
+	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/tui/filter"
+	"github.com/verifily/verifily-tui/tui/source"
+)
+
+// row is a run in the table, with what the table sorts by worked out.
+type row struct {
+	e       runs.Entry
+	dir     string
+	name    string
+	metric  string // the primary one, empty where there is none
+	value   float64
+	has     bool
+	started time.Time
+	words   string
+	extra   map[string]any // config keys that filters asked for
+}
+
+// table is the list of runs: which are shown, in what order, and where the
+// cursor is. The cursor is on a run, not on a line: it stays on it when the
+// order changes.
+type table struct {
+	all    []*row
+	byDir  map[string]*row
+	shown  []*row
+	cursor string
+	top    int
+	height int // lines of the page, as last drawn for
+
+	filter    string
+	query     filter.Query
+	wrong     string // what is not right about the filter
+	sort      string // id of a column
+	reverse   bool
+	hidden    map[string]bool
+	marked    map[string]bool
+	base      string
+	diff      bool // the preview shows the config keys that differ
+	noPreview bool
+
+	extraKeys []string // config keys that the filter asks for
+	extraBusy bool
+
+	now    time.Time
+	briefs map[string]*loaded[*source.Brief]
+	dirty  bool
+}
+
+func newTable() table {
+	return table{byDir: map[string]*row{}, sort: "age", hidden: map[string]bool{}, marked: map[string]bool{}, height: 10}
+}
+
+func (t *table) restore(s source.Settings) {
+	if columnOf(s.Sort) != nil {
+		t.sort, t.reverse = s.Sort, s.Reverse
+	}
+	for _, id := range s.Hidden {
+		if c := columnOf(id); c != nil && c.id != "name" {
+			t.hidden[id] = true
+		}
+	}
+}
+
+// find returns the run in a folder, nil where there is none.
+func (t *table) find(dir string) *row { return t.byDir[dir] }
+
+// take takes a new list over, and returns the folders whose meta data changed.
+func (t *table) take(entries []runs.Entry) []string {
+	var changed []string
+	all, byDir := make([]*row, 0, len(entries)), make(map[string]*row, len(entries))
+	for i := range entries {
+		e := &entries[i]
+		r := t.byDir[e.Dir]
+		if r == nil || !r.e.Modified.Equal(e.Modified) || r.e.Status != e.Status || (r.e.Err == nil) != (e.Err == nil) {
+			if r != nil {
+				changed = append(changed, e.Dir)
+			}
+			r = newRow(e)
+		}
+		all, byDir[e.Dir] = append(all, r), r
+	}
+	t.all, t.byDir = all, byDir
+	t.dirty = true
+	return changed
+}
+
+func newRow(e *runs.Entry) *row {
+	r := &row{e: *e, dir: e.Dir, name: clip(cmp.Or(e.Meta.RunName, e.Meta.RunID, e.Name), mostName)}
+	r.started, _ = time.Parse(runs.TimeFormat, e.Meta.StartedAt)
+	if r.started.IsZero() {
+		r.started = e.Modified
+	}
+	for _, name := range []string{metrics.Primary(e.Meta.Task), metrics.NameF1, metrics.NameAccuracy, "eval_accuracy"} {
+		if v, ok := e.Meta.Metrics[name]; ok && name != "" {
+			r.metric, r.value, r.has = name, v, true
+			break
+		}
+	}
+	r.words = strings.Join([]string{r.name, e.Name, clip(e.Meta.DatasetVersion, mostName), clip(e.Meta.BaseModel, mostName)}, " ")
+	return r
+}
+
+// mostName bounds the name of a run, mostFailure what is shown of an error, in
+// bytes: both come from files.
+const (
+	mostName    = 200
+	mostFailure = 600
+)
+
+// failure says why the run failed, empty where it does not tell.
+func (r *row) failure() string { return clip(r.e.Meta.Error, mostFailure) }
+
+// clip cuts a text to a number of bytes.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// Words implements filter.Row.
+func (r *row) Words() string { return r.words }
+
+// fielder is a row with what else is known, for predicates.
+type fielder struct {
+	*row
+	now   time.Time
+	brief *source.Brief
+}
+
+// Field implements filter.Row.
+func (f fielder) Field(key string) (filter.Value, bool) {
+	m := &f.e.Meta
+	text := func(s string) (filter.Value, bool) { return filter.Value{Text: s}, s != "" }
+	number := func(v float64) (filter.Value, bool) {
+		return filter.Value{Text: fmt.Sprint(v), Number: v, IsNumber: true}, true
+	}
+	switch key {
+	case "status":
+		return text(string(f.e.Status))
+	case "name":
+		return text(f.name)
+	case "id", "run":
+		return text(f.e.Name)
+	case "task":
+		return text(m.Task)
+	case "model", "base_model":
+		return text(m.BaseModel)
+	case "data", "dataset":
+		return text(m.DatasetVersion)
+	case "device":
+		return text(m.Device)
+	case "age":
+		return number(f.now.Sub(f.started).Seconds())
+	case "duration":
+		return number(m.DurationSeconds)
+	case "metric", "score":
+		if f.has {
+			return number(f.value)
+		}
+		return filter.Value{}, false
+	case "seed":
+		n, err := m.Seed.Float64()
+		return filter.Value{Text: m.Seed.String(), Number: n, IsNumber: err == nil}, m.Seed != ""
+	case "decision":
+		if f.brief != nil && f.brief.Decision != nil {
+			return text(f.brief.Decision.Recommendation)
+		}
+		return filter.Value{}, false
+	}
+	for name, v := range m.Metrics {
+		if strings.EqualFold(name, key) {
+			return number(v)
+		}
+	}
+	v := f.extra[key]
+	if v == nil {
+		return filter.Value{}, false
+	}
+	switch v := v.(type) {
+	case int:
+		return number(float64(v))
+	case float64:
+		return number(v)
+	}
+	return text(fmt.Sprint(v))
+}
+
+// known are the keys that need no config.
+var known = []string{"status", "name", "id", "run", "task", "model", "base_model", "data", "dataset", "device",
+	"age", "duration", "metric", "score", "seed", "decision"}
+
+func (t *table) setFilter(s string) {
+	t.filter = s
+	var err error
+	t.query, err = filter.Parse(s)
+	t.wrong = ""
+	if err != nil {
+		t.wrong = err.Error()
+	}
+	t.extraKeys = nil
+	for _, key := range t.query.Keys() {
+		if !slices.Contains(known, key) && !t.isMetric(key) {
+			t.extraKeys = append(t.extraKeys, key)
+		}
+	}
+	t.dirty = true
+}
+
+func (t *table) isMetric(key string) bool {
+	return slices.ContainsFunc(t.all, func(r *row) bool {
+		_, ok := r.e.Meta.Metrics[key]
+		return ok
+	})
+}
+
+// unlearned lists up to n runs whose configs the filter has yet to see.
+func (t *table) unlearned(n int) []string {
+	if len(t.extraKeys) == 0 || t.extraBusy {
+		return nil
+	}
+	var out []string
+	for _, r := range t.all {
+		if len(out) < n && slices.ContainsFunc(t.extraKeys, func(k string) bool { _, ok := r.extra[k]; return !ok }) {
+			out = append(out, r.dir)
+		}
+	}
+	return out
+}
+
+// learn takes config values over; nil marks a key that a run does not have.
+func (t *table) learn(msg extraMsg) {
+	t.extraBusy = false
+	for dir, found := range msg.found {
+		r := t.byDir[dir]
+		if r == nil {
+			continue
+		}
+		if r.extra == nil {
+			r.extra = map[string]any{}
+		}
+		for _, key := range msg.keys {
+			r.extra[key] = found[key]
+		}
+	}
+	t.dirty = true
+}
+
+// update filters and sorts anew where something has changed.
+func (t *table) update(briefs map[string]*loaded[*source.Brief], now time.Time) {
+	t.now, t.briefs = now, briefs
+	if !t.dirty {
+		return
+	}
+	t.dirty = false
+	t.shown = t.shown[:0]
+	for _, r := range t.all {
+		if t.query.Empty() || t.query.Match(fielder{r, now, t.brief(r.dir)}) {
+			t.shown = append(t.shown, r)
+		}
+	}
+	by := columnOf(t.sort)
+	slices.SortStableFunc(t.shown, func(a, b *row) int { return by.order(t, a, b, t.reverse) })
+	if t.place() < 0 {
+		t.cursor = ""
+		if len(t.shown) > 0 {
+			t.cursor = t.shown[min(t.top, len(t.shown)-1)].dir
+			if t.top == 0 {
+				t.cursor = t.shown[0].dir
+			}
+		}
+	}
+	t.follow()
+}
+
+func (t *table) brief(dir string) *source.Brief {
+	if b := t.briefs[dir]; b != nil {
+		return b.value
+	}
+	return nil
+}
+
+// sortsBy says whether the order depends on details that come in later.
+func (t *table) sortsBy(map[string]*loaded[*source.Brief]) bool {
+	return t.sort == "best" || t.sort == "decision" || slices.Contains(t.query.Keys(), "decision")
+}
+
+// place returns the line of the cursor, -1 where it is on none.
+func (t *table) place() int {
+	return slices.IndexFunc(t.shown, func(r *row) bool { return r.dir == t.cursor })
+}
+
+func (t *table) move(by int) {
+	if len(t.shown) == 0 {
+		return
+	}
+	at := max(0, min(len(t.shown)-1, max(0, t.place())+by))
+	t.cursor = t.shown[at].dir
+	t.follow()
+}
+
+// follow keeps the cursor on the page.
+func (t *table) follow() {
+	at := t.place()
+	t.top = max(0, min(t.top, len(t.shown)-t.height))
+	if at >= 0 {
+		t.top = min(at, max(t.top, at-t.height+1))
+	}
+}
+
+// page returns the runs in sight.
+func (t *table) page() []*row {
+	return t.shown[min(t.top, len(t.shown)):min(t.top+t.height, len(t.shown))]
+}
+
+func (t *table) inSight(dir string) bool {
+	return slices.ContainsFunc(t.page(), func(r *row) bool { return r.dir == dir })
+}
+
+// click picks the run on a line of the page.
+func (t *table) click(y int) bool {
+	page := t.page()
+	if y < 0 || y >= len(page) {
+		return false
+	}
+	t.cursor = page[y].dir
+	return true
+}
+
+// mark marks the run under the cursor, or takes its mark away.
+func (t *table) mark() {
+	if t.marked[t.cursor] {
+		delete(t.marked, t.cursor)
+	} else if t.cursor != "" {
+		t.marked[t.cursor] = true
+	}
+}
