@@ -128,7 +128,7 @@ func Do(ctx context.Context, a Attempt, control *engine.Control, report func(Mes
 func train(ctx context.Context, a Attempt, control *engine.Control, report func(Message)) (*runs.Run, error) {
 	opt := core.TrainOptions{ResumeFrom: a.Resume, Control: control, Events: relay(report),
 		Started: func(r *runs.Run) { report(Message{Kind: MessageRun, Run: r.Dir()}) }}
-	if a.Resume == "" {
+	if a.Config != nil { // a run killed early may lack its own
 		cfg, err := config.FromMap(a.Config)
 		if err != nil {
 			return nil, err

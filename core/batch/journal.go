@@ -123,7 +123,7 @@ func (j *journal) close() error { return j.file.Close() }
 type past struct {
 	record        // the last one
 	run    string // the last run directory, empty if there is none
-	began  string // when the last attempt without a known run began
+	began  string // when the first attempt without a known run began
 }
 
 // history is what earlier starts of a batch left.
@@ -147,9 +147,12 @@ func replay(records []record) *history {
 				h.work[identity(r.Key, r.Data)] = p
 			}
 			if p.Halved != r.Halved {
-				p.run = ""
+				p.run, p.began = "", ""
 			}
-			p.record, p.began = r, r.Time
+			p.record = r
+			if p.began == "" {
+				p.began = r.Time
+			}
 			current[r.Job] = p
 		case recordRun, recordEnd:
 			p := current[r.Job]

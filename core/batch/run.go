@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -483,14 +482,4 @@ func (s *scheduler) emit(ev Event) {
 		ev.Time = s.opt.Now().UTC().Format("2006-01-02T15:04:05.000Z")
 		s.opt.Events(ev)
 	}
-}
-
-// removeEmpty removes a run directory in which nothing was ever trained: the
-// process that made it was killed before it had written what is needed to go
-// on.
-func removeEmpty(dir string) error {
-	if checkpoints, err := os.ReadDir(filepath.Join(dir, "checkpoints")); err == nil && len(checkpoints) > 0 {
-		return fmt.Errorf("%s has checkpoints", dir)
-	}
-	return os.RemoveAll(dir)
 }

@@ -199,14 +199,6 @@ func (s *scheduler) takeUp(st *state, dir string) {
 		s.end(st, Completed)
 		return
 	}
-	for _, name := range []string{"config.yaml", "manifest.json", "environment.json"} {
-		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) {
-			if err := removeEmpty(dir); err != nil {
-				s.note(st.Name, fmt.Sprintf("%s cannot be gone on with and stays as it is: %v", dir, err))
-			}
-			return
-		}
-	}
 	st.run = dir
 }
 
