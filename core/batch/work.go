@@ -104,17 +104,14 @@ func (w *work) smaller(times int) (*config.Config, bool) {
 // attempt is what a process is asked to do next.
 func (w *work) attempt(st *state) Attempt {
 	a := Attempt{Job: st.Name, Evaluate: w.evaluate, Eval: w.eval}
-	switch {
-	case w.config == nil:
-	case st.run != "":
-		a.Resume = st.run
-	default:
-		cfg, ok := w.smaller(st.halved)
-		if !ok {
-			cfg = w.config
-		}
-		a.Config = cfg.Map()
+	if w.config == nil {
+		return a
 	}
+	cfg, ok := w.smaller(st.halved)
+	if !ok {
+		cfg = w.config
+	}
+	a.Config, a.Resume = cfg.Map(), st.run
 	return a
 }
 
