@@ -33,6 +33,7 @@ type tile struct {
 	panels int            // whole panels
 	tail   int            // columns of the partial panel behind them, or 0
 	add    int            // 1 to add to c, 0 to overwrite it
+	ahead  int            // from the strip of a to the one to fetch meanwhile, or 0
 }
 
 // tileSet holds the tile functions of one width, by rows; tiles[0] is nil.
@@ -187,6 +188,9 @@ func (s *simd) block(c, a, b Matrix, j, nc, p int, direct bool) {
 			used++
 		} else {
 			t.a = unsafe.Pointer(&a.Data[i*a.RowStride+p*a.ColStride])
+			if a.ColStride == 1 && left > 1 {
+				t.ahead = rows * t.aRow
+			}
 		}
 		for g := range s.groups {
 			g := &s.groups[g]
@@ -200,6 +204,7 @@ func (s *simd) block(c, a, b Matrix, j, nc, p int, direct bool) {
 			t.c = unsafe.Pointer(&c.Data[i*c.RowStride+j+g.at])
 			g.set.tiles[rows](t)
 		}
+		t.ahead = 0
 		i += rows
 	}
 }

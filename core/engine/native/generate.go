@@ -3,7 +3,6 @@ package native
 import (
 	"context"
 	"fmt"
-	"math"
 	"runtime"
 
 	"github.com/verifily/verifily-tui/core/config"
@@ -54,17 +53,6 @@ func promptRoom(c *config.Config, a *Arch) int {
 	return min(a.MaxPositions-c.Eval.GenerationMaxNewTokens, c.Training.MaxSeqLength)
 }
 
-// cache keeps the keys and values of a batch of prompts and of what was
-// generated for them. A prompt's are shared by all its beams.
-type cache struct {
-	prompts []span          // rows of each prompt
-	pk, pv  []tensor.Matrix // by layer: prompt rows × kv
-	gk, gv  [][]float32     // by layer: hypothesis × step × kv
-	spare   []float32       // for reordering
-	maxNew  int
-	kv      int
-}
-
 // generate writes the response of each prompt to out. A response depends on
 // its prompt alone, not on the others of the batch.
 func (w *worker) generate(ctx context.Context, g generation, prompts, out [][]int32) {
@@ -95,19 +83,9 @@ func (w *worker) prefill(g generation, prompts [][]int32) (*cache, tensor.Matrix
 		u.rows += len(p)
 		u.outputs++
 	}
-	c := &cache{maxNew: g.maxNew, kv: arch.kv(), spare: make([]float32, g.beams*g.maxNew*arch.kv())}
-	y := w.forward(&u, false, dropout{}, func(i int, st *blockState) {
-		c.pk = append(c.pk, cloneMatrix(st.k))
-		c.pv = append(c.pv, cloneMatrix(st.v))
-		c.gk = append(c.gk, make([]float32, len(prompts)*g.beams*g.maxNew*c.kv))
-		c.gv = append(c.gv, make([]float32, len(prompts)*g.beams*g.maxNew*c.kv))
-	})
-	c.prompts = append(c.prompts, w.all...)
+	c := newCache(g, arch, prompts)
+	y := w.forward(&u, false, dropout{}, func(i int, st *blockState) { c.prompt(i, st.k, st.v, w.all) })
 	return c, w.logits(y)
-}
-
-func cloneMatrix(a tensor.Matrix) tensor.Matrix {
-	return tensor.Mat(append([]float32(nil), a.Data...), a.Rows, a.Cols)
 }
 
 // logits are those of the tokens behind the rows of y.
@@ -180,9 +158,7 @@ func (w *worker) decodeBlock(c *cache, l int, b *Block, x tensor.Matrix, rows []
 	w.k.Rope(q.Data, arch.Heads, pos, w.m.rope, false)
 	w.k.Rope(k.Data, arch.KVHeads, pos, w.m.rope, false)
 	for i, r := range rows {
-		at := ((r.search.slot+r.beam)*c.maxNew + step) * c.kv
-		copy(c.gk[l][at:at+c.kv], k.Row(i))
-		copy(c.gv[l][at:at+c.kv], v.Row(i))
+		c.put(l, r, step, k.Row(i), v.Row(i))
 	}
 	o := w.a.mat(n, arch.attn())
 	w.attendCached(c, l, q, o, rows, step)
@@ -200,197 +176,58 @@ func (w *worker) decodeBlock(c *cache, l int, b *Block, x tensor.Matrix, rows []
 
 // attendCached lets each query see its prompt and its own generated tokens.
 func (w *worker) attendCached(c *cache, l int, q, o tensor.Matrix, rows []decodeRow, step int) {
-	arch := &w.m.Arch
-	dim := arch.HeadDim
 	for i := 0; i < len(rows); {
-		p := c.prompts[rows[i].prompt]
-		n, total := len(rows[i].search.beams), p.n+step+1
-		for h := range arch.Heads {
+		n := len(rows[i].search.beams)
+		for h := range w.m.Arch.KVHeads {
 			mark := w.a.mark()
-			kvh := w.kvHead(h)
-			s := w.a.mat(n, total)
-			qh, oh := head(q, i, n, h, dim), head(o, i, n, h, dim)
-			w.k.Gemm(tensor.Strided(s.Data, n, p.n, total), qh, head(c.pk[l], p.kv, p.n, kvh, dim).T(), false)
-			for b := range n {
-				gk := c.generated(c.gk[l], rows[i+b], step, kvh, dim)
-				w.k.Gemm(tensor.Strided(s.Data[b*total+p.n:], 1, step+1, total), rowsOf(qh, b, 1), gk.T(), false)
-			}
-			w.k.CausalSoftmax(s, total, w.attentionScale())
-			w.k.Gemm(oh, tensor.Strided(s.Data, n, p.n, total), head(c.pv[l], p.kv, p.n, kvh, dim), false)
-			for b := range n {
-				gv := c.generated(c.gv[l], rows[i+b], step, kvh, dim)
-				w.k.Gemm(rowsOf(oh, b, 1), tensor.Strided(s.Data[b*total+p.n:], 1, step+1, total), gv, true)
-			}
+			w.attendHead(c, &c.layers[l], rowsOf(q, i, n), rowsOf(o, i, n), rows[i:i+n], step, h)
 			w.a.release(mark)
 		}
 		i += n
 	}
 }
 
-// generated is one head of what a hypothesis has generated up to step.
-func (c *cache) generated(all []float32, r decodeRow, step, h, dim int) tensor.Matrix {
-	at := (r.search.slot+r.beam)*c.maxNew*c.kv + h*dim
-	return tensor.Strided(all[at:], step+1, dim, c.kv)
-}
-
-// reorder makes hypothesis slot+i continue what slot+parents[i] generated in
-// n steps.
-func (c *cache) reorder(slot int, parents []int, n int) {
-	same := true
-	for i, p := range parents {
-		same = same && i == p
+// attendHead does one head of keys and values, and the group of heads of
+// queries that use it, for the hypotheses of one prompt.
+func (w *worker) attendHead(c *cache, l *layerCache, q, o tensor.Matrix, rows []decodeRow, step, h int) {
+	arch := &w.m.Arch
+	dim, n, group := arch.HeadDim, len(rows), arch.Heads/arch.KVHeads
+	shared, own := c.lengths(rows[0].prompt, step)
+	total := shared + own
+	s := w.a.mat(group*n, total) // beam × head of the group × key
+	// Heads of one beam, or one head of all beams: whichever is more rows that
+	// lie evenly apart.
+	ofBeam := func(x tensor.Matrix, b int) tensor.Matrix {
+		return tensor.Strided(x.Data[b*x.RowStride+h*group*dim:], group, dim, dim)
 	}
-	if same {
-		return
+	scores := func(b, from, cols int) tensor.Matrix {
+		return tensor.Strided(s.Data[b*group*total+from:], group, cols, total)
 	}
-	size, used := c.maxNew*c.kv, n*c.kv
-	for l := range c.gk {
-		for _, all := range [][]float32{c.gk[l], c.gv[l]} {
-			for i, p := range parents {
-				copy(c.spare[i*size:i*size+used], all[(slot+p)*size:])
-			}
-			for i := range parents {
-				copy(all[(slot+i)*size:(slot+i)*size+used], c.spare[i*size:])
-			}
-		}
-	}
-}
-
-// hypothesis is a response under way.
-type hypothesis struct {
-	ids   []int32
-	score float64 // sum of log probabilities
-}
-
-func (h *hypothesis) last() int32 { return h.ids[len(h.ids)-1] }
-
-// beamSearch finds a likely response to one prompt: greedy with one beam, else
-// beam search as Hugging Face does it with length_penalty 1 and early_stopping
-// off: scores are mean log probabilities over the length with the end token.
-type beamSearch struct {
-	g        generation
-	slot     int // of its first hypothesis in the cache
-	beams    []hypothesis
-	finished []hypothesis // score already divided by the length
-	done     bool
-}
-
-func newBeamSearch(g generation, slot int) *beamSearch { return &beamSearch{g: g, slot: slot} }
-
-// candidate is a hypothesis extended by one token.
-type candidate struct {
-	parent int
-	token  int32
-	score  float64
-}
-
-// first starts the search from the logits behind the prompt.
-func (s *beamSearch) first(k tensor.Kernels, logits []float32) {
-	s.beams = []hypothesis{{}}
-	s.extend(k, tensor.Mat(logits, 1, len(logits)))
-}
-
-// extend takes the logits behind each beam and moves to the next set of beams;
-// parents says which beam each of them continues.
-func (s *beamSearch) extend(k tensor.Kernels, logits tensor.Matrix) (parents []int) {
-	top := topCandidates{limit: 2 * s.g.beams}
-	for b := range s.beams {
-		row := logits.Row(b)
-		base := s.beams[b].score - k.LogSumExp(row)
-		for t, v := range row {
-			top.offer(candidate{b, int32(t), base + float64(v)})
-		}
-	}
-	length := float64(len(s.beams[0].ids) + 1)
-	var next []hypothesis
-	for rank, c := range top.best {
-		if c.token == s.g.eos {
-			if rank < s.g.beams {
-				s.finish(hypothesis{s.beams[c.parent].ids, c.score / length})
-			}
-			if s.g.beams == 1 {
-				s.done = true
-				return nil
-			}
-			continue
-		}
-		ids := append(append([]int32(nil), s.beams[c.parent].ids...), c.token)
-		next = append(next, hypothesis{ids, c.score})
-		parents = append(parents, c.parent)
-		if len(next) == s.g.beams {
-			break
-		}
-	}
-	s.beams = next
-	switch {
-	case len(s.finished) == s.g.beams && s.worst() >= top.best[0].score/length:
-		s.done = true // no beam can become better than what has ended
-	case len(s.beams) == 0:
-		s.done = true
-	case len(s.beams[0].ids) >= s.g.maxNew:
-		s.done = true
-		for _, h := range s.beams {
-			s.finish(hypothesis{h.ids, h.score / float64(len(h.ids))})
-		}
-	}
-	return parents
-}
-
-// finish keeps the best responses that have ended, as many as there are beams.
-func (s *beamSearch) finish(h hypothesis) {
-	if len(s.finished) < s.g.beams {
-		s.finished = append(s.finished, h)
-		return
-	}
-	low := 0
-	for i := range s.finished {
-		if s.finished[i].score < s.finished[low].score {
-			low = i
-		}
-	}
-	if h.score > s.finished[low].score {
-		s.finished[low] = h
-	}
-}
-
-func (s *beamSearch) worst() float64 {
-	worst := math.Inf(1)
-	for _, h := range s.finished {
-		worst = min(worst, h.score)
-	}
-	return worst
-}
-
-// best is the most likely response.
-func (s *beamSearch) best() []int32 {
-	best := hypothesis{score: math.Inf(-1)}
-	for _, h := range s.finished {
-		if h.score > best.score {
-			best = h
-		}
-	}
-	return best.ids
-}
-
-// topCandidates keeps the best candidates offered, best first; of equals the
-// one offered first.
-type topCandidates struct {
-	limit int
-	best  []candidate
-}
-
-func (t *topCandidates) offer(c candidate) {
-	n := len(t.best)
-	if n == t.limit && c.score <= t.best[n-1].score {
-		return
-	}
-	if n < t.limit {
-		t.best = append(t.best, c)
+	ofHead := func(g int) tensor.Matrix { return tensor.Strided(s.Data[g*total:], n, shared, group*total) }
+	keys, values := c.shared(l.sharedK, rows[0].prompt, shared, h, dim), c.shared(l.sharedV, rows[0].prompt, shared, h, dim)
+	if n == 1 {
+		w.k.Gemm(scores(0, 0, shared), ofBeam(q, 0), keys.T(), false)
 	} else {
-		n--
-		t.best[n] = c
+		for g := range group {
+			w.k.Gemm(ofHead(g), head(q, 0, n, h*group+g, dim), keys.T(), false)
+		}
 	}
-	for i := n; i > 0 && t.best[i].score > t.best[i-1].score; i-- {
-		t.best[i], t.best[i-1] = t.best[i-1], t.best[i]
+	if own > 0 {
+		for b, r := range rows {
+			w.k.Gemm(scores(b, shared, own), ofBeam(q, b), c.own(l.ownK, r, own, h, dim).T(), false)
+		}
+	}
+	w.k.CausalSoftmax(s, total, w.attentionScale())
+	if n == 1 {
+		w.k.Gemm(ofBeam(o, 0), scores(0, 0, shared), values, false)
+	} else {
+		for g := range group {
+			w.k.Gemm(head(o, 0, n, h*group+g, dim), ofHead(g), values, false)
+		}
+	}
+	if own > 0 {
+		for b, r := range rows {
+			w.k.Gemm(ofBeam(o, b), scores(b, shared, own), c.own(l.ownV, r, own, h, dim), true)
+		}
 	}
 }

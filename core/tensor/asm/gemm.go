@@ -27,7 +27,11 @@ const (
 	tilePanels            // whole panels
 	tileTail              // columns of the partial panel behind them, or 0
 	tileAdd               // 1 to add to c, 0 to overwrite it
+	tileAhead             // from the strip of a to the one to fetch meanwhile, or 0
 )
+
+// narrowest is the width of the narrowest tiles.
+const narrowest = 8
 
 // A tile is rows × width values of c that stay in registers while k runs.
 //
@@ -45,10 +49,10 @@ func tileShapes(set isa) (shapes []struct{ width, rows int }) {
 	if set == avx512 {
 		add(32, 14)
 		add(16, 14)
-		add(8, 14)
+		add(narrowest, 14)
 	} else {
 		add(16, 6)
-		add(8, 12)
+		add(narrowest, 12)
 	}
 	return shapes
 }
@@ -207,6 +211,9 @@ func (t *tileWriter) product(prefix string, col reg.GPVirtual, masked bool) {
 	}
 
 	t.Label(prefix + "k")
+	if t.width == narrowest && !masked {
+		t.fetchAhead(prefix, k)
+	}
 	b := make([]reg.VecPhysical, t.vectors())
 	for i := range b {
 		b[i] = next()
@@ -276,6 +283,31 @@ func (t *tileWriter) prefetch(prefix string, col, k reg.GPVirtual) {
 	}
 }
 
+// fetchAhead asks for the lines of the strip ahead, one of each row every 16
+// columns. Narrow tiles use what they read of a few times only, so they are as
+// fast as it comes in, and its rows are too short for the prefetchers. The
+// second-level cache is near enough, and the first has no room.
+func (t *tileWriter) fetchAhead(prefix string, k reg.GPVirtual) {
+	ahead := t.GP64()
+	t.TESTQ(operand.U32(15), k)
+	t.JNZ(operand.LabelRef(prefix + "fetched"))
+	t.MOVQ(at(t.arg, tileAhead), ahead)
+	t.TESTQ(ahead, ahead)
+	t.JZ(operand.LabelRef(prefix + "fetched"))
+	t.ADDQ(t.a0, ahead)
+	for r := range min(t.rows, 7) {
+		t.PREFETCHT1(t.rowOf(ahead, r))
+	}
+	if t.rows > 7 {
+		t.SUBQ(t.a0, ahead)
+		t.ADDQ(t.a1, ahead)
+		for r := range t.rows - 7 {
+			t.PREFETCHT1(t.rowOf(ahead, r))
+		}
+	}
+	t.Label(prefix + "fetched")
+}
+
 // next steps to the row of c behind row r.
 func (t *tileWriter) next(r int) {
 	if r < t.rows-1 {
@@ -285,10 +317,14 @@ func (t *tileWriter) next(r int) {
 
 // aAt is the value of a in row r.
 func (t *tileWriter) aAt(r int) operand.Mem {
-	base := t.a0
 	if r >= 7 {
-		base, r = t.a1, r-7
+		return t.rowOf(t.a1, r-7)
 	}
+	return t.rowOf(t.a0, r)
+}
+
+// rowOf is r rows of a, at most 6, behind base.
+func (t *tileWriter) rowOf(base reg.GPVirtual, r int) operand.Mem {
 	switch r {
 	case 0:
 		return at(base, 0)
