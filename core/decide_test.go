@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -52,11 +53,28 @@ significance: {alpha: 0.05, resamples: 500, seed: 1}
 	named, err := core.Decide(context.Background(), byID)
 	require.NoError(t, err)
 	assert.Equal(t, d, named)
-	assert.Len(t, first, 4)
+	assert.Len(t, first, 5)
+	opt.Note, opt.Reviewer = "looked at all of them", "Ada"
 	_, err = core.Decide(context.Background(), opt)
 	require.NoError(t, err)
-	assert.Equal(t, first, tree(t, filepath.Join(run.Dir(), "decision")), "same inputs, same bytes")
+	second := tree(t, filepath.Join(run.Dir(), "decision"))
+	for _, name := range []string{"decision.json", "decision.txt", "gates.json"} {
+		path := filepath.Join(run.Dir(), "decision", name)
+		assert.NotEmpty(t, first[path])
+		assert.Equal(t, first[path], second[path], "same inputs, same bytes: %s", name)
+	}
 	checkHashes(t, run)
+	trail, err := os.ReadFile(filepath.Join(run.Dir(), "decision", "audit_log.jsonl"))
+	require.NoError(t, err)
+	lines := strings.Split(string(trail), "\n")
+	assert.Len(t, lines, 4, "one a decision")
+	assert.Contains(t, lines[2], `"step":"decide","status":"INVESTIGATE","run_id":"`+filepath.Base(run.Dir())+`","reviewer":"Ada","note":"looked at all of them","exit_code":2}`)
+
+	opt.Note = strings.Repeat("x", 1<<20)
+	_, err = core.Decide(context.Background(), opt)
+	var config *core.ConfigError
+	require.ErrorAs(t, err, &config)
+	assert.Equal(t, second, tree(t, filepath.Join(run.Dir(), "decision")))
 }
 
 func TestDecideToolErrors(t *testing.T) {

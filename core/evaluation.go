@@ -89,7 +89,7 @@ func (e *evaluation) score(preds []runs.Prediction, opt metrics.Options) (*EvalR
 			NumExamples: len(preds), Overall: totals.Overall, PerClass: totals.PerClass, Slices: sliced.Metrics,
 			Intervals: intervals(totals.Intervals), PerClassIntervals: each(totals.PerClassIntervals, intervals)},
 		Hard: hard, Confusion: totals.Confusion, Missing: totals.Missing, MinSlice: cfg.Eval.MinSlice,
-		SliceBy: keys, Totals: totals, Sliced: sliced, Lift: metrics.HardSummary(hard, preds, keys),
+		SliceBy: keys, Totals: totals, Sliced: sliced, Lift: sliced.HardSummary(hard, len(preds)),
 	}
 	res.SliceIntervals = each(sliced.Intervals, func(values map[string]map[string]stats.Interval) map[string]map[string]runs.Interval {
 		return each(values, intervals)

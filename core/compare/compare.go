@@ -15,9 +15,11 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/metrics"
@@ -30,6 +32,8 @@ type Options struct {
 	// Metric is the one that slices are compared by. Empty: f1 or accuracy, by
 	// task, or else the first metric that all runs have.
 	Metric string
+	// Only leaves the other metrics out, which take as long each.
+	Only bool
 	// SliceBy lists tag keys, also crossed as a*b. Nil: the keys that the
 	// evaluation of the base run was sliced by.
 	SliceBy   []string
@@ -67,15 +71,34 @@ func Runs(ctx context.Context, list []*runs.Run, opt Options) (*Result, error) {
 		return nil, err
 	}
 	opt = opt.filled()
-	c := comparison{ctx: ctx, opt: opt}
+	sides, err := loadAll(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	c := comparison{ctx: ctx, opt: opt, sides: sides}
+	return c.run()
+}
+
+// loadAll reads the runs side by side. The error is that of the first run which
+// has one.
+func loadAll(ctx context.Context, list []*runs.Run) ([]*side, error) {
+	sides, errs := make([]*side, len(list)), make([]error, len(list))
+	var wait sync.WaitGroup
+	free := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for i, run := range list {
-		s, err := load(ctx, run, i == 0)
+		free <- struct{}{}
+		wait.Go(func() {
+			sides[i], errs[i] = load(ctx, run, i == 0)
+			<-free
+		})
+	}
+	wait.Wait()
+	for _, err := range errs {
 		if err != nil {
 			return nil, err
 		}
-		c.sides = append(c.sides, s)
 	}
-	return c.run()
+	return sides, nil
 }
 
 func (o Options) check(n int) error {
@@ -102,6 +125,7 @@ type comparison struct {
 	// pairs has, for every run after the first, its match with the base; nil
 	// where either has no predictions.
 	pairs []*pairs
+	kept  []map[string]stats.Difference // by run, see test
 	out   Result
 }
 
@@ -134,7 +158,7 @@ func (c *comparison) run() (*Result, error) {
 		return nil, err
 	}
 	c.examples()
-	c.out.Config = Differences(configs(c.sides)...)
+	c.out.Config = Differences(c.configs()...)
 	c.out.Data = Differences(data(c.sides)...)
 	c.out.Environment = Differences(environments(c.sides)...)
 	return &c.out, nil
@@ -239,6 +263,9 @@ func (c *comparison) allNames() []string {
 func (c *comparison) names() []string {
 	_, slow := fromPredictions(c.task)
 	out := []string{c.out.Metric}
+	if c.opt.Only {
+		return out
+	}
 	for _, name := range c.allNames() {
 		used := slices.ContainsFunc(c.sides, func(s *side) bool { _, ok := s.results.Overall[name]; return ok })
 		if name != c.out.Metric && (used || !slices.Contains(slow, name)) {
@@ -251,6 +278,10 @@ func (c *comparison) names() []string {
 func (c *comparison) pair() {
 	base := c.sides[0]
 	c.pairs = make([]*pairs, len(c.sides))
+	c.kept = make([]map[string]stats.Difference, len(c.sides))
+	for i := range c.kept {
+		c.kept[i] = map[string]stats.Difference{}
+	}
 	for i, s := range c.sides[1:] {
 		info := Pairing{Run: s.info.ID}
 		switch {
@@ -297,7 +328,7 @@ func (c *comparison) overall(names []string) error {
 func (c *comparison) delta(name string, i int, baseMembers, members []int32, from, to *Value) (*Delta, error) {
 	base, s, p := c.sides[0], c.sides[i], c.pairs[i]
 	plain := func() *Delta {
-		if from == nil || to == nil {
+		if from == nil || to == nil || !finite(to.Value-from.Value) {
 			return nil
 		}
 		return &Delta{Delta: to.Value - from.Value, N: min(from.N, to.N)}
@@ -306,6 +337,9 @@ func (c *comparison) delta(name string, i int, baseMembers, members []int32, fro
 		return plain(), nil
 	}
 	t := test{ctx: c.ctx, opt: c.opt.bootstrap(), metric: name, base: base, other: s}
+	if baseMembers == nil && slices.Contains(s.names, metrics.NameEvalLoss) && slices.Contains(s.names, metrics.NamePerplexity) {
+		t.kept = c.kept[i]
+	}
 	var d *Delta
 	var err error
 	if p.info.Paired {

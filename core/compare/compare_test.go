@@ -3,11 +3,13 @@ package compare_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -83,7 +85,10 @@ func TestSlicesAreCorrectedForTheirNumber(t *testing.T) {
 	assert.Equal(t, 0.0, human.Deltas[0].Delta)
 	assert.Equal(t, compare.Unclear, human.Deltas[0].Verdict)
 	// Three slices are tested: the one of five examples is not.
-	assert.InDelta(t, 3**model.Deltas[0].P, *model.Deltas[0].PHolm, 1e-12)
+	first, second := findSlice(t, r, "rare", "no").Deltas[0], model.Deltas[0]
+	require.Less(t, *first.P, *second.P)
+	assert.InDelta(t, 3**first.P, *first.PHolm, 1e-12)
+	assert.InDelta(t, max(2**second.P, *first.PHolm), *second.PHolm, 1e-12)
 	few := findSlice(t, r, "rare", "yes")
 	assert.True(t, few.TooFew)
 	assert.Equal(t, 5, few.Values[0].N)
@@ -359,6 +364,72 @@ func TestRunsAreToldApart(t *testing.T) {
 	require.NoError(t, r.WriteJSON(&out))
 	assert.Contains(t, out.String(), `"path": "`+id+`"`)
 	assert.NotContains(t, out.String(), a.Dir())
+}
+
+func TestOnlyOneMetric(t *testing.T) {
+	a, b := spec{preds: answers(60, third)}, spec{preds: answers(60, half)}
+	all := compareRuns(t, compare.Options{}, a, b)
+	for _, name := range []string{"f1", "eval_loss", "perplexity"} {
+		only := compareRuns(t, compare.Options{Metric: name, Only: true}, a, b)
+		require.Len(t, only.Overall, 1)
+		want, got := metric(t, all, name).Deltas[0], only.Overall[0].Deltas[0]
+		assert.Equal(t, []any{want.P, want.Verdict, want.N}, []any{got.P, got.Verdict, got.N}, name)
+		assert.InDelta(t, want.Interval.Low, got.Interval.Low, 1e-9, name)
+		assert.InDelta(t, want.Interval.High, got.Interval.High, 1e-9, name)
+	}
+}
+
+// A key that no example has is noted, not passed over.
+func TestUnknownTagsAreNoted(t *testing.T) {
+	r := compareRuns(t, compare.Options{SliceBy: []string{"sauce", "source*rear"}}, spec{preds: answers(40, third)}, spec{preds: answers(40, half)})
+	assert.Subset(t, r.Notes, []string{`no example has the tag "sauce"; there are rare, source`, `no example has the tag "rear"; there are rare, source`})
+	r = compareRuns(t, compare.Options{SliceBy: []string{"source*rare"}}, spec{preds: answers(40, third)}, spec{preds: answers(40, half)})
+	assert.NotContains(t, strings.Join(r.Notes, "\n"), "tag")
+}
+
+// The configs of a training and of a retrain have little in common: what only
+// one of them has is no difference.
+func TestConfigsOfTwoKinds(t *testing.T) {
+	training := spec{preds: answers(40, third), config: "task: sft\nseed: 1\nbase_model: x\ntraining: {batch_size: 8}\n"}
+	retrain := spec{preds: answers(40, third), config: "task: sft\nseed: 2\nmode: mock\ndataset_dir: data\n"}
+	r := compareRuns(t, compare.Options{}, training, retrain)
+	require.Len(t, r.Config, 1)
+	assert.Equal(t, "seed 1, now 2", r.Config[0].String())
+	assert.Contains(t, strings.Join(r.Notes, "\n"), "only those that all have are compared")
+	assert.NotContains(t, strings.Join(compareRuns(t, compare.Options{}, training, training).Notes, "\n"), "only those that all have are compared")
+}
+
+// What a retrain trained with stands in the training that it holds.
+func TestTrainingsOfRetrains(t *testing.T) {
+	retrain := func(epochs string) *runs.Run {
+		run := spec{preds: answers(40, third), config: "task: sft\nmode: real\ndataset_dir: data\n"}.folder(t)
+		dir := filepath.Join(run.Dir(), "train")
+		require.NoError(t, os.Mkdir(dir, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte("training: {num_epochs: "+epochs+"}\n"), 0o644))
+		return reopen(t, run.Dir())
+	}
+	r, err := compare.Runs(context.Background(), []*runs.Run{retrain("2"), retrain("5")}, compare.Options{})
+	require.NoError(t, err)
+	require.Len(t, r.Config, 1)
+	assert.Equal(t, "train.training.num_epochs 2, now 5", r.Config[0].String())
+}
+
+// Losses near the end of the range are compared as far as there are numbers for
+// it, and the result can be written.
+func TestHugeLosses(t *testing.T) {
+	with := func(loss float64) spec {
+		s := spec{preds: answers(40, third)}
+		for i := range s.preds {
+			s.preds[i].Loss = ptr(loss * float64(1+i%3) / 3)
+		}
+		return s
+	}
+	for _, pair := range [][2]float64{{1e200, 2e200}, {1e308, -1e308}, {1.7e308, 1}, {5e-324, 1e-320}} {
+		r := compareRuns(t, compare.Options{}, with(pair[0]), with(pair[1]))
+		for _, write := range []func(io.Writer) error{r.WriteJSON, r.WriteCSV, r.WriteMarkdown, func(w io.Writer) error { return r.WriteTable(w, 80) }} {
+			require.NoError(t, write(io.Discard), "%v", pair)
+		}
+	}
 }
 
 func BenchmarkCompare100k(b *testing.B) {

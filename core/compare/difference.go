@@ -185,10 +185,37 @@ func Environment(e runs.Environment) map[string]any {
 	return out
 }
 
-func configs(sides []*side) []map[string]any {
-	out := make([]map[string]any, len(sides))
-	for i, s := range sides {
+// configs are those of the runs. That of a retrain has other keys than that of a
+// training: of such a mixture only what all of them have is compared.
+func (c *comparison) configs() []map[string]any {
+	out := make([]map[string]any, len(c.sides))
+	kinds := map[bool]bool{}
+	for i, s := range c.sides {
 		out[i] = Flatten(s.config)
+		for key, v := range Flatten(s.training) {
+			out[i]["train."+key] = v
+		}
+		if s.config != nil {
+			_, retrain := s.config["dataset_dir"]
+			kinds[retrain] = true
+		}
+	}
+	if len(kinds) < 2 {
+		return out
+	}
+	c.out.Notes = append(c.out.Notes, "a config of a training and that of a retrain have other keys: only those that all have are compared")
+	in := map[string]int{}
+	known := 0
+	for _, m := range out {
+		if m != nil {
+			known++
+		}
+		for key := range m {
+			in[key]++
+		}
+	}
+	for _, m := range out {
+		maps.DeleteFunc(m, func(key string, _ any) bool { return in[key] < known })
 	}
 	return out
 }

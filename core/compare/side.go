@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"path/filepath"
 	"strconv"
 
 	"github.com/verifily/verifily-tui/core/fault"
@@ -22,6 +23,7 @@ type side struct {
 	hashes      runs.Hashes
 	results     runs.EvalResults
 	config      map[string]any
+	training    map[string]any // of a retrain that trained: the config of that
 	environment map[string]any // flat
 	preds       []runs.Prediction
 	notes       []string
@@ -46,6 +48,12 @@ func load(ctx context.Context, run *runs.Run, isBase bool) (*side, error) {
 	s.info.Name, s.info.BaseModel, s.task = s.meta.RunName, s.meta.BaseModel, s.meta.Task
 	if s.config, err = run.Config(); err != nil {
 		s.missing("config.yaml", err)
+	}
+	if _, retrain := s.config["dataset_dir"]; retrain {
+		// Most settings are those of the training that it holds.
+		if training, err := runs.Open(filepath.Join(run.Dir(), "train")); err == nil {
+			s.training, _ = training.Config() // what cannot be read is not compared
+		}
 	}
 	if task, ok := s.config["task"].(string); ok && s.task == "" {
 		s.task = task

@@ -14,6 +14,9 @@ type test struct {
 	opt         stats.Options
 	metric      string
 	base, other *side
+	// kept has the differences of the losses over all examples that were worked
+	// out already; nil for a slice.
+	kept map[string]stats.Difference
 }
 
 // rightOrWrong says whether the metric is a mean of right and wrong answers.
@@ -51,16 +54,33 @@ func (t *test) paired(base, other []int32) (*Delta, error) {
 	if !finite(first.Value()) || !finite(second.Value()) {
 		return nil, nil
 	}
-	d, err := stats.PairedDifference(t.ctx, first, second, t.opt)
+	d, err := t.difference(first, second)
 	if err != nil {
 		return nil, err
 	}
 	out := deltaOf(d, t.opt, true)
-	if t.rightOrWrong() && whole {
+	if out != nil && t.rightOrWrong() && whole {
 		p := stats.McNemar(broken, fixed)
 		out.P, out.PMethod = &p, MethodMcNemar
 	}
 	return out, nil
+}
+
+// difference is that of two samples. The loss and the perplexity of all examples
+// come from the same resamples: whichever is asked for first keeps both.
+func (t *test) difference(a, b stats.Sample) (stats.Difference, error) {
+	if t.kept == nil || t.metric != metrics.NameEvalLoss && t.metric != metrics.NamePerplexity {
+		return stats.PairedDifference(t.ctx, a, b, t.opt)
+	}
+	if d, known := t.kept[t.metric]; known {
+		return d, nil
+	}
+	both, err := stats.PairedDifferences(t.ctx, a, b, []func(float64) float64{nil, metrics.Perplexity}, t.opt)
+	if err != nil {
+		return stats.Difference{}, err
+	}
+	t.kept[metrics.NameEvalLoss], t.kept[metrics.NamePerplexity] = both[0], both[1]
+	return t.kept[t.metric], nil
 }
 
 // pairedLabels compares a metric over labels.
@@ -69,11 +89,15 @@ func (t *test) pairedLabels(base, other []int32) (*Delta, error) {
 		return nil, nil
 	}
 	tally := metrics.NewTally(2)
+	changed := 0
 	for k := range base {
 		a, b := &t.base.preds[base[k]], &t.other.preds[other[k]]
 		tally.Add(a.Reference, a.Prediction, b.Prediction)
+		if a.Prediction != b.Prediction {
+			changed++
+		}
 	}
-	d, err := stats.PairedCountsDifference(t.ctx, tally.Counts(), func(counts []int) float64 {
+	d, err := stats.PairedCountsDifference(t.ctx, tally.Counts(), changed, func(counts []int) float64 {
 		return tally.Score(t.metric, 1, counts) - tally.Score(t.metric, 0, counts)
 	}, t.opt)
 	if err != nil {
@@ -148,10 +172,19 @@ func gather(s stats.Sample, members []int32) stats.Sample {
 // power is the customary chance to find a difference that is there.
 const power = 0.8
 
+// deltaOf is a difference as the result has it, nil when it is no number. What is
+// out of the range of numbers is left out.
 func deltaOf(d stats.Difference, opt stats.Options, paired bool) *Delta {
-	out := &Delta{Delta: d.Delta, Paired: paired, N: d.Interval.N, Interval: &d.Interval, SE: &d.SE, P: &d.P, PMethod: MethodBootstrap}
-	detectable := stats.Detectable(d.SE, 1-opt.Level, power)
-	out.Detectable = &detectable
+	if !finite(d.Delta) {
+		return nil
+	}
+	out := &Delta{Delta: d.Delta, Paired: paired, N: d.Interval.N, P: &d.P, PMethod: MethodBootstrap}
+	if finite(d.Interval.Low) && finite(d.Interval.High) {
+		out.Interval = &d.Interval
+	}
+	if detectable := stats.Detectable(d.SE, 1-opt.Level, power); finite(detectable) {
+		out.SE, out.Detectable = &d.SE, &detectable
+	}
 	half := (d.Interval.High - d.Interval.Low) / 2
 	if more, ok := stats.MoreExamples(d.Interval.N, half, math.Abs(d.Delta)); ok && more > 0 {
 		out.MoreExamples = &more

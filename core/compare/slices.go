@@ -2,9 +2,11 @@ package compare
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/core/stats"
@@ -31,6 +33,7 @@ func (c *comparison) slices() error {
 	if len(keys) == 0 {
 		return nil
 	}
+	c.noteUnknownTags(keys)
 	metric := c.out.Metric
 	scored := make([]*metrics.Sliced, len(c.sides))
 	members := make([]map[slice][]int32, len(c.sides))
@@ -67,6 +70,36 @@ func (c *comparison) slices() error {
 	c.adjust()
 	c.sortSlices()
 	return nil
+}
+
+// noteUnknownTags says which of the keys no example has, as of a misspelt one.
+func (c *comparison) noteUnknownTags(keys []string) {
+	known := map[string]bool{}
+	looked := false
+	for _, s := range c.sides {
+		for i := range s.preds {
+			looked = true
+			for tag := range s.preds[i].Tags {
+				known[tag] = true
+			}
+		}
+	}
+	if !looked {
+		return // there are only the slices of the results
+	}
+	for _, key := range keys {
+		for _, tag := range strings.Split(key, "*") {
+			if known[tag] {
+				continue
+			}
+			note := fmt.Sprintf("no example has the tag %q", tag)
+			const most = 10
+			if have := slices.Sorted(maps.Keys(known)); len(have) > 0 {
+				note += "; there are " + strings.Join(have[:min(len(have), most)], ", ")
+			}
+			c.out.Notes = append(c.out.Notes, note)
+		}
+	}
 }
 
 // slice names one slice.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/verifily/verifily-tui/core/text"
@@ -11,7 +13,7 @@ import (
 
 // line is a row of a table, its numbers as texts. Texts are not made safe yet.
 type line struct {
-	name, base, value, delta, interval, p, holm, verdict string
+	name, n, base, value, delta, interval, p, holm, verdict string
 }
 
 // lines lists the rows for run i after the base: the metrics, then the slices.
@@ -27,7 +29,7 @@ func (r *Result) lines(i int) []line {
 		} else if values[0] != nil {
 			places = max(places, decimals(values[0].Interval))
 		}
-		l := line{name: name, verdict: verdict(d, tooFew)}
+		l := line{name: name, n: examples(values[0], values[i+1], d), verdict: verdict(values[0], values[i+1], d, tooFew)}
 		show := func(v *Value) string {
 			if v == nil {
 				return "–"
@@ -52,9 +54,28 @@ func (r *Result) lines(i int) []line {
 	return out
 }
 
+// examples is how many examples are behind a row: pairs where it is paired, else
+// those of the new run, or of the base where that is all there is; empty when
+// unknown.
+func examples(base, value *Value, d *Delta) string {
+	n := 0
+	switch {
+	case d != nil && d.Paired:
+		n = d.N
+	case value != nil:
+		n = value.N
+	case base != nil:
+		n = base.N
+	}
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
 func (r *Result) pairingLine(i int) string {
 	p := r.Pairing[i]
-	if p.Matched == 0 && p.Note != "" {
+	if p == (Pairing{Run: p.Run, Note: p.Note}) && p.Note != "" {
 		return p.Note
 	}
 	what := "matched"
@@ -63,6 +84,7 @@ func (r *Result) pairingLine(i int) string {
 	}
 	parts := []string{count(p.Matched, what+" example", what+" examples")}
 	switch {
+	case p.Matched == 0:
 	case p.ByInputHash == 0:
 		parts[0] += " by id"
 	case p.ByID == 0:
@@ -70,12 +92,19 @@ func (r *Result) pairingLine(i int) string {
 	default:
 		parts[0] += fmt.Sprintf(", %d by id and %d by input", p.ByID, p.ByInputHash)
 	}
-	parts = append(parts, fmt.Sprintf("%d + %d unmatched", p.UnmatchedBase, p.UnmatchedRun))
-	if n := p.DuplicatesBase + p.DuplicatesRun; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d + %d duplicate", p.DuplicatesBase, p.DuplicatesRun))
+	before := len(parts)
+	say := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
 	}
-	if p.Changed > 0 {
-		parts = append(parts, fmt.Sprintf("%d changed", p.Changed))
+	say(p.UnmatchedBase, "only in base")
+	say(p.UnmatchedRun, "only in new")
+	say(p.DuplicatesBase, "ambiguous in base")
+	say(p.DuplicatesRun, "ambiguous in new")
+	say(p.Changed, "changed")
+	if len(parts) == before {
+		parts = append(parts, "all matched")
 	}
 	if p.Note != "" {
 		parts = append(parts, p.Note)
@@ -95,8 +124,12 @@ func (r *Result) changedLine(i int) string {
 }
 
 func (r *Result) methodLine() string {
-	return fmt.Sprintf("%d resamples, seed %d, level %s; p of slices adjusted by Holm's method; slices under %d examples are not tested",
+	out := fmt.Sprintf("%d resamples, seed %d, level %s; p of slices adjusted by Holm's method; slices under %d examples are not tested",
 		r.Resamples, r.Seed, exact(r.Alpha), r.MinSlice)
+	if slices.ContainsFunc(r.Pairing, func(p Pairing) bool { return !p.Paired }) {
+		out += "; ? is not paired: weaker than a paired test, or no test at all"
+	}
+	return out
 }
 
 // differenceGroup is one of the lists of differences, with its name.
@@ -119,6 +152,15 @@ func (r *Result) differences() []differenceGroup {
 		{"environment", "entry differs", "entries differ", r.Environment},
 	}
 }
+
+// Values of a config may be of any length; of those that are longer than these
+// columns a table shows the start.
+const (
+	maxValue = 200
+	maxNote  = 400
+)
+
+func short(s string) string { return text.Line(s, maxValue) }
 
 // minTable is the least width that a table is made for.
 const minTable = 40
@@ -146,13 +188,13 @@ func (r *Result) WriteTable(w io.Writer, width int) error {
 		for _, d := range group.list {
 			texts := make([]string, len(d.Values))
 			for i := range texts {
-				texts[i] = d.Text(i)
+				texts[i] = short(d.Text(i))
 			}
-			t.line("  " + d.Name + "  " + strings.Join(texts, " | "))
+			t.line("  " + short(d.Name) + "  " + strings.Join(texts, " | "))
 		}
 	}
 	for _, note := range r.Notes {
-		t.line("note: " + note)
+		t.line("note: " + text.Line(note, maxNote))
 	}
 	t.line(r.methodLine())
 	_, err := w.Write(t.out.Bytes())
@@ -185,13 +227,14 @@ const leastName = 24
 
 // rows writes a table.
 func (t *tableWriter) rows(lines []line) {
-	header := line{name: "METRIC / SLICE", base: "BASE", value: "NEW", delta: "Δ", interval: "INTERVAL", p: "P", holm: "P (HOLM)"}
+	header := line{name: "METRIC / SLICE", n: "N", base: "BASE", value: "NEW", delta: "Δ", interval: "INTERVAL", p: "P", holm: "P HOLM"}
 	all := append([]line{header}, lines...)
 	columnsOf := []func(line) string{
 		func(l line) string { return l.base },
 		func(l line) string { return l.value },
 		func(l line) string { return l.delta },
 		func(l line) string { return l.interval },
+		func(l line) string { return l.n },
 		func(l line) string { return l.p },
 		func(l line) string { return l.holm },
 		func(l line) string { return l.verdict },
@@ -203,27 +246,35 @@ func (t *tableWriter) rows(lines []line) {
 	wide := make([]int, len(columnsOf))
 	total := 0
 	for i, of := range columnsOf {
-		for _, l := range all {
-			wide[i] = max(wide[i], text.Width(of(l)))
+		wide[i] = -1
+		for _, l := range lines {
+			if v := of(l); v != "" {
+				wide[i] = max(wide[i], text.Width(v), text.Width(of(header)))
+			}
 		}
-		total += wide[i] + 2
+		if wide[i] >= 0 { // of a column without content there is no need
+			total += wide[i] + 2
+		}
 	}
 	// The name gives way down to leastName, then columns go: p, adjusted p,
-	// interval, base.
-	for _, gone := range []int{4, 5, 3, 0} {
+	// interval, base, n.
+	const verdictColumn = 7
+	for _, gone := range []int{5, 6, 3, 0, 4} {
 		if 2+min(name, leastName)+total <= t.width {
 			break
 		}
-		total -= wide[gone] + 2
-		wide[gone] = -1
+		if wide[gone] >= 0 {
+			total -= wide[gone] + 2
+			wide[gone] = -1
+		}
 	}
 	name = max(4, min(name, t.width-2-total))
 	for _, l := range all {
-		s := "  " + text.Pad(text.Line(l.name, name), name)
+		s := "  " + text.Pad(shortened(l.name, name), name)
 		for i, of := range columnsOf {
 			switch {
 			case wide[i] < 0:
-			case i == 6:
+			case i == verdictColumn:
 				s += "  " + of(l)
 			default:
 				s += "  " + text.PadLeft(of(l), wide[i])
@@ -231,4 +282,18 @@ func (t *tableWriter) rows(lines []line) {
 		}
 		t.out.WriteString(strings.TrimRight(text.Line(s, t.width), " ") + "\n")
 	}
+}
+
+// shortened makes a name safe and, where it is too long, leaves out its middle:
+// the values of crossed tags differ at their ends.
+func shortened(name string, width int) string {
+	safe := text.Escape(name)
+	if text.Width(safe) <= width || width < 8 {
+		return text.Line(name, width)
+	}
+	tail := []rune(safe)
+	for text.Width(string(tail)) > width/2-1 {
+		tail = tail[1:]
+	}
+	return text.Head(safe, width-1-text.Width(string(tail))) + "…" + string(tail)
 }

@@ -46,9 +46,13 @@ func span(i *stats.Interval, places int, sign bool) string {
 }
 
 // verdict is the mark of a difference, and a word: ✓ it is real, ~ it may be
-// chance, ? it is not paired.
-func verdict(d *Delta, tooFew bool) string {
+// chance, ? it is not paired. What only one of the two has is not compared.
+func verdict(base, value *Value, d *Delta, tooFew bool) string {
 	switch {
+	case value == nil:
+		return "not in new"
+	case base == nil:
+		return "not in base"
 	case tooFew:
 		return "too few"
 	case d == nil:

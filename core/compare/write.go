@@ -118,10 +118,10 @@ func (r *Result) WriteMarkdown(w io.Writer) error {
 	base := r.Runs[0]
 	for i, run := range r.Runs[1:] {
 		fmt.Fprintf(&b, "## %s against %s\n\n%s\n\n", inline(run.Label()), inline(base.Label()), inline(r.pairingLine(i)))
-		b.WriteString("| metric / slice | base | new | Δ | interval | p | p (Holm) | |\n|---|---:|---:|---:|---|---:|---:|---|\n")
+		b.WriteString("| metric / slice | base | new | Δ | interval | n | p | p (Holm) | |\n|---|---:|---:|---:|---|---:|---:|---:|---|\n")
 		for _, l := range r.lines(i) {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", inline(l.name), l.base, l.value, l.delta, inline(l.interval),
-				inline(l.p), inline(l.holm), inline(l.verdict))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", inline(l.name), l.base, l.value, l.delta, inline(l.interval),
+				l.n, inline(l.p), inline(l.holm), inline(l.verdict))
 		}
 		if changed := r.changedLine(i); changed != "" {
 			fmt.Fprintf(&b, "\n%s\n", inline(changed))
@@ -139,16 +139,16 @@ func (r *Result) WriteMarkdown(w io.Writer) error {
 		}
 		b.WriteString("\n|---|" + strings.Repeat("---|", len(r.Runs)) + "\n")
 		for _, d := range group.list {
-			fmt.Fprintf(&b, "| %s |", inline(d.Name))
+			fmt.Fprintf(&b, "| %s |", inline(short(d.Name)))
 			for i := range d.Values {
-				fmt.Fprintf(&b, " %s |", inline(d.Text(i)))
+				fmt.Fprintf(&b, " %s |", inline(short(d.Text(i))))
 			}
 			b.WriteString("\n")
 		}
 		b.WriteString("\n")
 	}
 	for _, note := range r.Notes {
-		fmt.Fprintf(&b, "- %s\n", inline(note))
+		fmt.Fprintf(&b, "- %s\n", inline(text.Line(note, maxNote)))
 	}
 	fmt.Fprintf(&b, "\n%s\n", r.methodLine())
 	_, err := w.Write(b.Bytes())

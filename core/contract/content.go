@@ -113,11 +113,24 @@ func (c *content) seals(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !absent(err) {
-		if err == nil && !decision.Intact() {
-			err = errors.New(decision.String())
-		}
+	if absent(err) {
+		err = c.decisionUnsealed()
+	} else if err == nil && !decision.Intact() {
+		err = errors.New(decision.String())
+	}
+	if err != nil || decision.Files > 0 {
 		c.add(decisionSeal, err, decision.String())
+	}
+	return nil
+}
+
+// decisionUnsealed is an error where a decision is of a kind that is written
+// with its hashes: other programs know neither of these files.
+func (c *content) decisionUnsealed() error {
+	for _, name := range []string{"decision/gates.json", "decision/audit_log.jsonl"} {
+		if there, _ := exists(c.dir, name); there {
+			return fmt.Errorf("missing, and %s is there, which is written with it", name)
+		}
 	}
 	return nil
 }

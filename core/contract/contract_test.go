@@ -228,6 +228,29 @@ func TestVerifyDecision(t *testing.T) {
 	assert.Equal(t, []string{"decision.json"}, seal.Changed)
 }
 
+// A decision of this program whose hashes were taken away is not one without
+// hashes, as other programs write.
+func TestDecisionWithoutItsHashes(t *testing.T) {
+	check := func(dir string) *contract.Item {
+		items, err := contract.Content(context.Background(), dir)
+		require.NoError(t, err)
+		for _, i := range items {
+			if i.File == "decision/hashes.json" {
+				return &i
+			}
+		}
+		return nil
+	}
+	dir := completedRun(t)
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "decision"), 0o755))
+	write("decision/decision.json", "{}")(t, dir)
+	assert.Nil(t, check(dir))
+	write("decision/gates.json", "{}")(t, dir)
+	require.NotNil(t, check(dir))
+	assert.Equal(t, contract.Fail, check(dir).Status)
+	assert.Equal(t, "missing, and decision/gates.json is there, which is written with it", check(dir).Detail)
+}
+
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

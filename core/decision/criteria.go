@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/verifily/verifily-tui/core/metrics"
 )
 
 // The criteria that the contract names.
@@ -133,6 +135,20 @@ type limit struct {
 	kind   limitKind
 	metric string
 	bound  Number
+}
+
+// rule is how the value and the bound of a limit must stand to each other; the
+// change of a metric that is better when lower may go up by the bound.
+func (l limit) rule() string {
+	switch {
+	case l.kind == atLeast:
+		return ">="
+	case l.kind == atMost:
+		return "<="
+	case metrics.LowerIsBetter(l.metric):
+		return "<= +"
+	}
+	return ">= -"
 }
 
 // parseKey splits a key such as min_accuracy. What is no limit on a metric

@@ -49,6 +49,9 @@ type Contamination struct {
 	Status         string // PASS, WARN or FAIL
 	ExactOverlaps  int
 	NearDuplicates int
+	// TrainHash and EvalHash are the hex SHA-256 of the files that were compared,
+	// empty when unknown. Gather holds them against the run.
+	TrainHash, EvalHash string
 }
 
 // Report is what a data set's report says.
@@ -210,7 +213,7 @@ func (j *judge) personalData() {
 	}
 	g := Gate{Name: "pii hits", Status: GateNotChecked, Threshold: most.json(), Rule: "<=", Evidence: j.in.Evidence.ReportFile}
 	if r := j.in.Report; r != nil && r.PIIHits != nil {
-		g.Status, g.Value = GatePass, r.PIIHits.json()
+		g.Status, g.Value, g.Detail = GatePass, r.PIIHits.json(), quiet(j.in.Evidence.ReportOf)
 		if r.PIIHits.float > most.float {
 			g.Status = GateFail
 			j.block(fmt.Sprintf("PII hits (%s) exceed max allowed (%s)", r.PIIHits, most), "pii_violation")
@@ -232,6 +235,15 @@ func (j *judge) contamination() {
 		case "WARN":
 			g.Status = GateFlag
 			j.warn(fmt.Sprintf("Contamination WARN: %d near-duplicates", c.NearDuplicates), "contamination_warn")
+		}
+		if other := j.in.Evidence.ContaminationOf; other != "" {
+			// What was found elsewhere counts all the same; that nothing was found
+			// there says nothing of this run.
+			g.Detail = "searched in " + quiet(other)
+			if j.in.Policy != nil && g.Status == GatePass {
+				g.Status = GateInsufficient
+				j.warn("Contamination: the search was made in "+quiet(other), "contamination_of_other_data")
+			}
 		}
 	}
 	j.row(g)

@@ -169,7 +169,7 @@ func (in *Input) differences(ctx context.Context, now, base *evaluated) error {
 		if sliceBy == nil {
 			sliceBy = []string{}
 		}
-		res, err := compare.Runs(ctx, []*runs.Run{base.run, now.run}, compare.Options{Metric: metric, SliceBy: sliceBy,
+		res, err := compare.Runs(ctx, []*runs.Run{base.run, now.run}, compare.Options{Metric: metric, Only: true, SliceBy: sliceBy,
 			Resamples: sig.Resamples, Seed: &sig.Seed, Alpha: sig.Alpha, MinSlice: in.Policy.MinSlice})
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -206,11 +206,15 @@ func differenceOf(d *compare.Delta, res *compare.Result, alpha float64) Differen
 }
 
 // correct adjusts the p-values of the gates on slices, which are judged
-// together, by Holm's method.
+// together, by Holm's method. Slices with too few rows are not judged, so they do
+// not make a loss in the others harder to see.
 func (in *Input) correct() {
 	var keys []string
 	var p []float64
 	for _, s := range in.Policy.Slices {
+		if in.Eval == nil || in.Eval.Slices[s.Name].N < in.Policy.MinSlice {
+			continue
+		}
 		for _, l := range s.Criteria.limits() {
 			key := evidenceKey(s.Name, l.metric)
 			if d, ok := in.Evidence.Differences[key]; ok && l.kind == regression && d.Unpaired == "" {

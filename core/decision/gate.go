@@ -119,7 +119,7 @@ func (j *judge) limits() {
 func (j *judge) unmeasured(limits []limit) {
 	asked := false
 	for _, l := range limits {
-		j.row(Gate{Name: gateName("", l), Status: GateInsufficient, Threshold: l.bound.json(), Evidence: j.in.Evidence.EvalFile,
+		j.row(Gate{Name: gateName("", l), Status: GateInsufficient, Threshold: l.bound.json(), Rule: l.rule(), Evidence: j.in.Evidence.EvalFile,
 			Detail: "no metrics"})
 		asked = asked || l.kind != regression
 	}
@@ -181,11 +181,11 @@ func (j *judge) bound(slice string, l limit) {
 	say, flag := prefix(slice)
 	name := say + label(l.metric)
 	key := evidenceKey(slice, l.metric)
-	side, rule := "below", ">="
+	side := "below"
 	if l.kind == atMost {
-		side, rule = "above", "<="
+		side = "above"
 	}
-	g := Gate{Name: gateName(slice, l), Threshold: l.bound.json(), Rule: rule, Evidence: j.in.Evidence.EvalFile,
+	g := Gate{Name: gateName(slice, l), Threshold: l.bound.json(), Rule: l.rule(), Evidence: j.in.Evidence.EvalFile,
 		Interval: j.in.Evidence.Intervals[key]}
 	value, nan, ok := j.in.Eval.measured(slice, l.metric)
 	if ok || nan != "" {

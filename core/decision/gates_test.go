@@ -168,6 +168,9 @@ func TestSignificance(t *testing.T) {
 		says   string
 	}{
 		{"beyond the margin, and real", "0.01", overall(-0.03, -0.01, 0.001), decision.GateFail, 1, "F1 regression (-0.0200) exceeds max allowed (-0.01)"},
+		{"beyond the margin, but not by the test", "0.01", overall(-0.03, -0.01, 0.08), decision.GateFlag, 2, "but it is not significant (p = 0.0800)"},
+		{"within the margin, but few pairs", "0.05", map[string]decision.Difference{"\x00f1": {N: 7, P: 1, Interval: decision.Interval{Level: 0.95}}},
+			decision.GateInsufficient, 2, "insufficient evidence, 7 of 30 pairs that it takes"},
 		{"beyond the margin, perhaps chance", "0.01", overall(-0.05, 0.01, 0.2), decision.GateFlag, 2, "but its paired interval includes zero"},
 		{"within the margin, narrow", "0.05", overall(-0.03, -0.01, 0.001), decision.GatePass, 0, ""},
 		{"within the margin, interval over it, but narrower than it", "0.03", overall(-0.04, 0, 0.06), decision.GatePass, 0, ""},
@@ -278,6 +281,50 @@ func TestContractInvalid(t *testing.T) {
 }
 
 // Names that come from data cannot send anything to a terminal.
+// A search in other data proves nothing about this run, unless it found
+// something.
+func TestContaminationOfOtherData(t *testing.T) {
+	for _, c := range []struct {
+		name, policy, status string
+		exit                 int
+		gate                 decision.GateStatus
+	}{
+		{"by the contract alone", "", "PASS", 0, decision.GatePass},
+		{"by a policy", "ship_if: {}", "PASS", 2, decision.GateInsufficient},
+		{"found something", "ship_if: {}", "FAIL", 1, decision.GateFail},
+	} {
+		in := input(t, "ship_if: {}")
+		if c.policy == "" {
+			in.Policy = nil
+		}
+		in.Contamination = &decision.Contamination{Status: c.status}
+		in.Evidence.ContaminationOf = "other training data than the run's"
+		d := decision.Decide(in)
+		assert.Equal(t, c.exit, d.ExitCode, c.name)
+		assert.Equal(t, c.gate, gate(t, d, "contamination").Status, c.name)
+		assert.Equal(t, "searched in other training data than the run's", gate(t, d, "contamination").Detail, c.name)
+	}
+}
+
+// Every row that has a limit says how the value must stand to it.
+func TestEveryLimitHasARule(t *testing.T) {
+	in := input(t, `ship_if: {min_f1: 0.1, max_eval_loss: 9, max_f1_regression: 1, max_eval_loss_regression: 1, min_wer: 0.1}
+slices: {lang=gsw: {min_f1: 0.1, max_f1_regression: 1, max_eval_loss_regression: 1}}`)
+	judge := func() map[string]string {
+		rules := map[string]string{}
+		for _, g := range decision.Decide(in).Gates {
+			rules[g.Name] = g.Rule
+		}
+		return rules
+	}
+	want := map[string]string{"contract": "", "contamination": "", "pii hits": "<=", "f1": ">=", "exact_match": ">=", "eval_loss": "<=", "wer": ">=",
+		"f1 regression": ">= -", "eval_loss regression": "<= +", "lang=gsw f1": ">=", "lang=gsw f1 regression": ">= -",
+		"lang=gsw eval_loss regression": "<= +"}
+	assert.Equal(t, want, judge())
+	in.Eval = nil
+	assert.Equal(t, want, judge(), "without metrics too")
+}
+
 func TestNamesAreQuiet(t *testing.T) {
 	in := input(t, "ship_if: {}\nslices: {\"a=\\e[31m\": {min_f1: 0.5}}")
 	d := decision.Decide(in)

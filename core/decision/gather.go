@@ -3,6 +3,8 @@ package decision
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -66,6 +68,7 @@ func Gather(ctx context.Context, src Sources, criteria Criteria, policy *Policy)
 	if err := in.sources(src); err != nil {
 		return Input{}, err
 	}
+	in.compareData(src)
 	if now != nil {
 		if err := in.evidence(ctx, now, base); err != nil {
 			return Input{}, err
@@ -103,6 +106,66 @@ func (in *Input) sources(src Sources) error {
 		in.Evidence.ReportFile = path
 	}
 	return nil
+}
+
+// compareData says of the sources that tell what data they are about whether it
+// is that of the run: what its own files name, or those of the training that a
+// retrain holds.
+func (in *Input) compareData(src Sources) {
+	var trained, tested []string
+	for _, dir := range []string{src.Run, filepath.Join(src.Run, "train")} {
+		run, err := runs.Open(dir)
+		if err != nil {
+			continue
+		}
+		hashes, _ := run.Hashes() // what cannot be read is not known
+		meta, _ := run.Meta()
+		results, _ := run.EvalResults()
+		trained = append(trained, hashes.DataHash, meta.DataHash)
+		tested = append(tested, results.TestDataHash)
+	}
+	if c := in.Contamination; c != nil {
+		switch {
+		case foreign(c.TrainHash, trained):
+			in.Evidence.ContaminationOf = "other training data than the run's"
+		case foreign(c.EvalHash, tested):
+			in.Evidence.ContaminationOf = "other test data than the run's"
+		}
+	}
+	if in.Evidence.ReportFile != "" {
+		var seal struct {
+			DatasetHash string `json:"dataset_hash"`
+		}
+		data, err := regular.Read(filepath.Join(filepath.Dir(in.Evidence.ReportFile), "hashes.json"), maxEvidence)
+		if err == nil && json.Unmarshal(data, &seal) == nil && foreign(seal.DatasetHash, trained) {
+			in.Evidence.ReportOf = "of another file than the run's training data"
+		}
+	}
+}
+
+// foreign says whether a hash is none of those of a run, of which at least one
+// must be known.
+func foreign(hash string, own []string) bool {
+	known := false
+	for _, o := range own {
+		if o = hexHash(o); o != "" {
+			known = true
+			if o == hexHash(hash) {
+				return false
+			}
+		}
+	}
+	return known && hexHash(hash) != ""
+}
+
+// hexHash is the hex of a SHA-256, empty for anything else: older writers have
+// values typed by hand.
+func hexHash(s string) string {
+	s = strings.ToLower(strings.TrimPrefix(s, "sha256:"))
+	if raw, err := hex.DecodeString(s); err != nil || len(raw) != sha256.Size {
+		return ""
+	}
+	return s
 }
 
 func readNamed(path, name string) (string, []byte, error) {

@@ -254,7 +254,7 @@ func (r *policyReader) unknownLimit(key string, top bool) (reason, hint string) 
 		}
 		return "is no limit: limits are min_METRIC, max_METRIC and max_METRIC_regression", meant(key, names)
 	}
-	if near, close := nearest(metric, known); close && near != metric {
+	if near, close := nearest(metric, known); close && !slices.Contains(known, metric) {
 		full := map[limitKind]string{atLeast: "min_" + near, atMost: "max_" + near, regression: "max_" + near + "_regression"}[kind]
 		return "unknown metric", "did you mean " + full + "?"
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/metrics"
 )
 
 func TestPolicyOfTheContract(t *testing.T) {
@@ -167,5 +168,39 @@ func FuzzParseResults(f *testing.F) {
 		out, err := decision.Decide(in).JSON()
 		require.NoError(t, err)
 		require.NotEmpty(t, out)
+	})
+}
+
+func TestPolicyTakesEveryMetric(t *testing.T) {
+	for _, task := range metrics.Tasks() {
+		for _, name := range metrics.Names(task) {
+			for _, key := range []string{"min_" + name, "max_" + name, "max_" + name + "_regression"} {
+				p, err := decision.ParsePolicy("ship.yaml", []byte("ship_if: {"+key+": 0.5}\nslices: {a=b: {"+key+": 0.5}}"))
+				require.NoError(t, err, key)
+				assert.Contains(t, p.ShipIf, key)
+			}
+		}
+	}
+}
+
+func FuzzParseContamination(f *testing.F) {
+	for _, seed := range []string{`{"status":"PASS"}`, `{"status":"WARN","near_duplicates":2}`, `{"status":"FAIL","exact_overlaps":1,"train":{"sha256":"x"}}`,
+		`{"status":"FAIL","Status":"PASS"}`, `{"train":[],"status":"PASS"}`, `null`, `[]`, `{"exact_overlaps":1e3}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := decision.ParseContamination(data)
+		if err != nil {
+			return
+		}
+		require.GreaterOrEqual(t, min(c.ExactOverlaps, c.NearDuplicates), 0)
+		switch c.Status {
+		case "PASS":
+			require.Zero(t, c.ExactOverlaps+c.NearDuplicates)
+		case "WARN":
+			require.Zero(t, c.ExactOverlaps)
+		default:
+			require.Equal(t, "FAIL", c.Status)
+		}
 	})
 }

@@ -20,7 +20,7 @@ func (j *judge) policy(p *Policy) {
 // neither good nor bad.
 func (j *judge) slice(p *Policy, name string, l limit) {
 	if len(j.out.Metrics) == 0 {
-		j.row(Gate{Name: gateName(name, l), Status: GateInsufficient, Threshold: l.bound.json(),
+		j.row(Gate{Name: gateName(name, l), Status: GateInsufficient, Threshold: l.bound.json(), Rule: l.rule(),
 			Evidence: j.in.Evidence.EvalFile, Detail: "no metrics"})
 		return
 	}
@@ -29,7 +29,7 @@ func (j *judge) slice(p *Policy, name string, l limit) {
 		n = j.in.Eval.Slices[name].N
 	}
 	if n < p.MinSlice && !(l.kind == regression && j.in.Baseline == nil) {
-		g := Gate{Name: gateName(name, l), Status: GateTooFew, Threshold: l.bound.json(), N: n, Evidence: j.in.Evidence.EvalFile,
+		g := Gate{Name: gateName(name, l), Status: GateTooFew, Threshold: l.bound.json(), Rule: l.rule(), N: n, Evidence: j.in.Evidence.EvalFile,
 			Detail: fmt.Sprintf("%d of %d rows", n, p.MinSlice), Needed: p.MinSlice - n}
 		if v, _, ok := j.in.Eval.measured(name, l.metric); ok && l.kind != regression {
 			g.Value = v.json()

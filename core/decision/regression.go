@@ -11,6 +11,9 @@ import (
 // that the decision stays a pure function.
 type Evidence struct {
 	EvalFile, ContaminationFile, ReportFile string // shown in the rows
+	// ContaminationOf and ReportOf say, where that is known, that the file is
+	// about other data than the run's; empty otherwise.
+	ContaminationOf, ReportOf string
 
 	Hashes *Integrity // nil: not looked at
 	// Intervals of metrics, by evidenceKey. A metric without one has none shown.
@@ -76,12 +79,11 @@ func (e *Evidence) counts(r *Results, slice, metric string) int {
 func (j *judge) regression(slice string, l limit) {
 	say, flag := prefix(slice)
 	name := say + label(l.metric)
-	g := Gate{Name: gateName(slice, l), Threshold: l.bound.json(), Evidence: j.in.Evidence.EvalFile}
+	g := Gate{Name: gateName(slice, l), Threshold: l.bound.json(), Rule: l.rule(), Evidence: j.in.Evidence.EvalFile}
 	// worse is how much is lost: positive when the run is worse.
 	sign, direction := 1.0, "-"
-	g.Rule = ">= -"
 	if metrics.LowerIsBetter(l.metric) {
-		sign, direction, g.Rule = -1, "+", "<= +"
+		sign, direction = -1, "+"
 	}
 	delta, ok := j.delta(slice, l.metric)
 	switch {
@@ -139,10 +141,11 @@ func (j *judge) delta(slice, metric string) (Number, bool) {
 }
 
 // weigh looks at the interval of the paired difference. A loss beyond the
-// margin blocks only when the interval excludes zero (and, over the slice
-// gates, the corrected p agrees); a loss within it passes only when the test
-// could have seen one of the size of the margin: when the whole interval is
-// within the margin, or no wider to the losing side than the margin itself.
+// margin blocks only when the interval excludes zero and the p, corrected over
+// the slice gates, agrees; a loss within it passes only when the test could have
+// seen one of the size of the margin: when there are enough pairs for an interval
+// to mean anything, and it is within the margin, or no wider to the losing side
+// than the margin itself.
 func (j *judge) weigh(g *Gate, slice string, l limit, sign float64) {
 	d, ok := j.in.Evidence.Differences[evidenceKey(slice, l.metric)]
 	if !ok || d.Unpaired != "" {
@@ -168,8 +171,15 @@ func (j *judge) weigh(g *Gate, slice string, l limit, sign float64) {
 	switch {
 	case g.Status == GateFail && best >= 0:
 		g.Status, g.Detail = GateFlag, "its paired interval includes zero"
-	case g.Status == GateFail && slice != "" && d.P > 1-d.Interval.Level+1e-12:
-		g.Status, g.Detail = GateFlag, fmt.Sprintf("it is not significant once corrected over the slices (p = %.4f)", d.P)
+	case g.Status == GateFail && d.P > 1-d.Interval.Level+1e-12:
+		over := ""
+		if slice != "" {
+			over = " once corrected over the slices"
+		}
+		g.Status, g.Detail = GateFlag, fmt.Sprintf("it is not significant%s (p = %.4f)", over, d.P)
+	case g.Status == GatePass && d.N < j.in.Policy.MinSlice:
+		g.Status, g.Needed = GateInsufficient, j.in.Policy.MinSlice-d.N
+		g.Detail = fmt.Sprintf("%d of %d pairs that it takes", d.N, j.in.Policy.MinSlice)
 	case g.Status == GatePass && worst < -margin && half > margin:
 		g.Status = GateInsufficient
 		g.Detail = fmt.Sprintf("the interval is ±%.4f wide and the margin %s", half, l.bound)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/verifily/verifily-tui/core/dataset"
 )
@@ -83,8 +84,11 @@ func optionalNumber(n *json.Number) (*Number, error) {
 	return &out, err
 }
 
-// ParseContamination reads a contamination.json: status and the two counts. A
-// status other than PASS, WARN and FAIL, and a negative count, is an error.
+// ParseContamination reads a contamination.json: status, the two counts and,
+// where it has them, the hashes of the files compared. A status other than PASS,
+// WARN and FAIL, a negative count, a status that is better than the counts allow,
+// and one of the three given twice are errors: a verdict must not rest on a file
+// that can be read in two ways.
 func ParseContamination(data []byte) (*Contamination, error) {
 	var raw struct {
 		Status string `json:"status"`
@@ -94,13 +98,47 @@ func ParseContamination(data []byte) (*Contamination, error) {
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return nil, err
 	}
+	if err := once(data, "status", "exact_overlaps", "near_duplicates"); err != nil {
+		return nil, err
+	}
 	if !slices.Contains([]string{"PASS", "WARN", "FAIL"}, raw.Status) {
 		return nil, fmt.Errorf("status is %s, not PASS, WARN or FAIL", shortQuote(raw.Status))
 	}
-	if raw.Exact < 0 || raw.Near < 0 {
+	switch {
+	case raw.Exact < 0 || raw.Near < 0:
 		return nil, errors.New("a count is negative")
+	case raw.Exact > 0 && raw.Status != "FAIL":
+		return nil, fmt.Errorf("status is %s, and exact_overlaps is %d", raw.Status, raw.Exact)
+	case raw.Near > 0 && raw.Status == "PASS":
+		return nil, fmt.Errorf("status is PASS, and near_duplicates is %d", raw.Near)
 	}
-	return &Contamination{Status: raw.Status, ExactOverlaps: raw.Exact, NearDuplicates: raw.Near}, nil
+	out := &Contamination{Status: raw.Status, ExactOverlaps: raw.Exact, NearDuplicates: raw.Near}
+	type file struct {
+		SHA256 string `json:"sha256"`
+	}
+	var files struct{ Train, Eval file }
+	if json.Unmarshal(data, &files) == nil { // other programs may use the names for something else
+		out.TrainHash, out.EvalHash = files.Train.SHA256, files.Eval.SHA256
+	}
+	return out, nil
+}
+
+// once refuses keys that an object has twice, whatever their case: of those it
+// is not clear which counts.
+func once(data []byte, keys ...string) error {
+	fields, err := dataset.Object(bytes.TrimSpace(data))
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, f := range fields {
+		key := strings.ToLower(f.Key)
+		if seen[key] && slices.Contains(keys, key) {
+			return fmt.Errorf("%s is given twice", key)
+		}
+		seen[key] = true
+	}
+	return nil
 }
 
 // member is one key of an object in the order of the file.

@@ -2,6 +2,7 @@ package decision
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -27,7 +28,10 @@ type File struct {
 // Files returns the files of a decision in the order in which they are
 // written: gates.json, decision.txt, decision.json, and hashes.json over those
 // three, by which a change to any of them is seen.
-func (d *Decision) Files() ([]File, error) {
+func (d *Decision) Files() ([]File, error) { return d.files() }
+
+// files adds further files, which hashes.json then covers too.
+func (d *Decision) files(further ...File) ([]File, error) {
 	gates, err := canonical.Indent(d.GatesObject())
 	if err != nil {
 		return nil, fmt.Errorf("encode gates: %w", err)
@@ -36,7 +40,7 @@ func (d *Decision) Files() ([]File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode decision: %w", err)
 	}
-	files := []File{{"gates.json", gates}, {"decision.txt", []byte(d.Text())}, {"decision.json", verdict}}
+	files := append([]File{{"gates.json", gates}, {"decision.txt", []byte(d.Text())}, {"decision.json", verdict}}, further...)
 	sums := map[string]string{}
 	for _, f := range files {
 		sum := sha256.Sum256(f.Data)
@@ -50,29 +54,49 @@ func (d *Decision) Files() ([]File, error) {
 	return append(files, File{"hashes.json", seal}), nil
 }
 
-// Write puts a decision into decision/ of a run, in place of an earlier one.
-// All files are on disk before the first is put in place, and hashes.json comes
-// last, so a decision of which only a part got there does not verify. Where
-// hashes.json of the run covers decision/, as that of a retrain does, its
-// entries and the chain follow.
-func Write(dir string, d *Decision) error {
-	files, err := d.Files()
-	if err != nil {
-		return err
-	}
+// Record puts a decision into decision/ of a run, in place of an earlier one,
+// and adds the entry to the audit trail beside it. All files are on disk before
+// the first is put in place, and hashes.json comes last, so a decision of which
+// only a part got there does not verify. Where hashes.json of the run covers
+// decision/, as that of a retrain does, its entries and the chain follow.
+//
+// A trail that is not the one that was written is an error, ErrTrailChanged,
+// and nothing is written: to go on would seal the change.
+func Record(dir string, d *Decision, e Entry) error {
 	folder := filepath.Join(dir, "decision")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("write decision: %w", err)
+	}
+	if info, err := os.Lstat(folder); err != nil || !info.IsDir() {
+		return fmt.Errorf("write decision: %s is a link: %w", folder, cmp.Or(err, errors.ErrUnsupported))
 	}
 	unlock, err := runs.LockSeal(dir)
 	if err != nil {
 		return fmt.Errorf("write decision: %w", err)
 	}
-	return errors.Join(place(folder, files), refresh(dir, files), unlock())
+	return errors.Join(record(dir, folder, d, e), unlock())
+}
+
+func record(dir, folder string, d *Decision, e Entry) error {
+	trail, err := extendTrail(folder, d, e)
+	if err != nil {
+		return err
+	}
+	files, err := d.files(File{TrailName, trail})
+	if err != nil {
+		return err
+	}
+	if err := place(folder, files); err != nil {
+		return err
+	}
+	return refresh(dir, files)
 }
 
 // place writes all files under temporary names and then commits them in order.
 func place(folder string, files []File) error {
+	if err := sweep(folder, files); err != nil {
+		return fmt.Errorf("write decision: %w", err)
+	}
 	open := make([]*atomicfile.File, 0, len(files))
 	defer func() {
 		for _, f := range open {
@@ -89,12 +113,28 @@ func place(folder string, files []File) error {
 			return fmt.Errorf("write decision: %w", err)
 		}
 	}
-	for _, f := range open {
-		if err := f.Commit(); err != nil {
-			return fmt.Errorf("write decision: %w", err)
-		}
+	if err := atomicfile.CommitAll(open...); err != nil {
+		return fmt.Errorf("write decision: %w", err)
 	}
 	return nil
+}
+
+// sweep removes the temporary files of programs that were killed while they
+// wrote these files. Nobody writes them now: the lock is held.
+func sweep(folder string, files []File) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		for _, f := range files {
+			number, found := strings.CutPrefix(e.Name(), "."+f.Name)
+			if found && number != "" && strings.Trim(number, "0123456789") == "" {
+				err = errors.Join(err, os.Remove(filepath.Join(folder, e.Name())))
+			}
+		}
+	}
+	return err
 }
 
 // refresh brings the entries for decision/ in hashes.json of the run up to

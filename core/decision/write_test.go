@@ -156,15 +156,18 @@ func TestGatherErrors(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	for name, src := range map[string]decision.Sources{
-		"run":                  {Run: filepath.Join(t.TempDir(), "none")},
-		"baseline":             {Run: run, Baseline: t.TempDir()},
-		"contamination":        {Run: run, Contamination: file(`{"status":"OK"}`)},
-		"contamination counts": {Run: run, Contamination: file(`{"status":"FAIL","exact_overlaps":-1}`)},
-		"contamination folder": {Run: run, Contamination: t.TempDir()},
-		"report":               {Run: run, Report: file(`[]`)},
-		"report is null":       {Run: run, Report: file(`null`)},
-		"contamination pipe":   {Run: run, Contamination: pipe},
-		"endless report":       {Run: run, Report: "/dev/zero"},
+		"run":                                  {Run: filepath.Join(t.TempDir(), "none")},
+		"baseline":                             {Run: run, Baseline: t.TempDir()},
+		"contamination":                        {Run: run, Contamination: file(`{"status":"OK"}`)},
+		"contamination counts":                 {Run: run, Contamination: file(`{"status":"FAIL","exact_overlaps":-1}`)},
+		"contamination folder":                 {Run: run, Contamination: t.TempDir()},
+		"contamination better than its counts": {Run: run, Contamination: file(`{"status":"PASS","exact_overlaps":3,"near_duplicates":0}`)},
+		"contamination twice":                  {Run: run, Contamination: file(`{"status":"FAIL","exact_overlaps":3,"status":"PASS","exact_overlaps":0}`)},
+		"contamination twice in other letters": {Run: run, Contamination: file(`{"status":"FAIL","Status":"PASS"}`)},
+		"report":                               {Run: run, Report: file(`[]`)},
+		"report is null":                       {Run: run, Report: file(`null`)},
+		"contamination pipe":                   {Run: run, Contamination: pipe},
+		"endless report":                       {Run: run, Report: "/dev/zero"},
 	} {
 		_, err := decision.Gather(context.Background(), src, decision.DefaultCriteria(), nil)
 		var typed fault.TrainError
@@ -177,7 +180,7 @@ func TestWrite(t *testing.T) {
 	in, err := decision.Gather(context.Background(), decision.Sources{Run: run}, decision.DefaultCriteria(), nil)
 	require.NoError(t, err)
 	d := decision.Decide(in)
-	require.NoError(t, decision.Write(run, d))
+	require.NoError(t, decision.Record(run, d, decision.Entry{}))
 	text, err := os.ReadFile(filepath.Join(run, "decision", "decision.txt"))
 	require.NoError(t, err)
 	assert.Equal(t, "Recommendation: SHIP\nExit code: 0\nConfidence: 0.94\nReasons:\n"+
@@ -193,7 +196,7 @@ func TestWrite(t *testing.T) {
 	assert.Empty(t, left)
 }
 
-// Many at once leave one whole decision.
+// Many at once leave one whole decision, and a line each in the trail.
 func TestWriteConcurrently(t *testing.T) {
 	run := evaluatedRun(t, 20, coin(1, 1))
 	var wg sync.WaitGroup
@@ -203,17 +206,75 @@ func TestWriteConcurrently(t *testing.T) {
 			n, err := decision.NewNumber(i)
 			assert.NoError(t, err)
 			in.Eval = &decision.Results{Metrics: decision.Metrics{{Name: "f1", Value: n}}}
-			assert.NoError(t, decision.Write(run, decision.Decide(in)))
+			assert.NoError(t, decision.Record(run, decision.Decide(in), decision.Entry{Note: fmt.Sprint("note ", i)}))
 		})
 	}
 	wg.Wait()
 	seal, err := contract.VerifyDecision(context.Background(), run)
 	require.NoError(t, err)
 	assert.True(t, seal.Intact())
+	assert.Len(t, trail(t, run), 8)
 }
 
 func TestWriteNeedsAFolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(path, nil, 0o644))
-	assert.Error(t, decision.Write(path, decision.Decide(decision.Input{})))
+	assert.Error(t, decision.Record(path, decision.Decide(decision.Input{}), decision.Entry{}))
+}
+
+// A folder that leads elsewhere is not written through.
+func TestRecordFollowsNoLink(t *testing.T) {
+	run, d := judged(t)
+	elsewhere := t.TempDir()
+	require.NoError(t, os.Symlink(elsewhere, filepath.Join(run, "decision")))
+	require.Error(t, decision.Record(run, d, decision.Entry{}))
+	assert.Empty(t, files(t, elsewhere))
+}
+
+// Sources that tell what they are about are held against the run.
+func TestGatherComparesTheData(t *testing.T) {
+	run := evaluatedRun(t, 4, coin(1, 1))
+	own, other := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	edit := func(name, old, now string) {
+		path := filepath.Join(run, filepath.FromSlash(name))
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Contains(t, string(data), old)
+		require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(data), old, now, 1)), 0o644))
+	}
+	edit("run_meta.json", `"data_hash": null`, `"data_hash": "sha256:`+own+`"`)
+	edit("eval/eval_results.json", "{", `{"test_data_hash": "sha256:`+own+`",`)
+	for name, c := range map[string]struct{ content, of string }{
+		"the run's":      {`{"status":"PASS","train":{"sha256":"` + own + `"},"eval":{"sha256":"` + own + `"}}`, ""},
+		"other training": {`{"status":"PASS","train":{"sha256":"` + other + `"},"eval":{"sha256":"` + own + `"}}`, "other training data than the run's"},
+		"other test":     {`{"status":"PASS","train":{"sha256":"` + own + `"},"eval":{"sha256":"` + other + `"}}`, "other test data than the run's"},
+		"not told":       {`{"status":"PASS","train":"a.jsonl"}`, ""},
+		"typed by hand":  {`{"status":"PASS","train":{"sha256":"abc"}}`, ""},
+	} {
+		path := filepath.Join(t.TempDir(), "contamination.json")
+		require.NoError(t, os.WriteFile(path, []byte(c.content), 0o644))
+		in, err := decision.Gather(context.Background(), decision.Sources{Run: run, Contamination: path}, decision.DefaultCriteria(), nil)
+		require.NoError(t, err, name)
+		assert.Equal(t, c.of, in.Evidence.ContaminationOf, name)
+	}
+	// A retrain trains on a part of its data set, which its training names.
+	training := filepath.Join(t.TempDir(), "train")
+	require.NoError(t, os.CopyFS(training, os.DirFS(run)))
+	require.NoError(t, os.Rename(training, filepath.Join(run, "train")))
+	edit("train/run_meta.json", own, other)
+	path := filepath.Join(t.TempDir(), "contamination.json")
+	require.NoError(t, os.WriteFile(path, []byte(`{"status":"PASS","train":{"sha256":"`+other+`"}}`), 0o644))
+	in, err := decision.Gather(context.Background(), decision.Sources{Run: run, Contamination: path}, decision.DefaultCriteria(), nil)
+	require.NoError(t, err)
+	assert.Empty(t, in.Evidence.ContaminationOf)
+	require.NoError(t, os.RemoveAll(filepath.Join(run, "train")))
+
+	artifact := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(artifact, "report.json"), []byte(`{"pii_total_hits":0}`), 0o644))
+	for hash, of := range map[string]string{own: "", other: "of another file than the run's training data", "": ""} {
+		require.NoError(t, os.WriteFile(filepath.Join(artifact, "hashes.json"), []byte(`{"dataset_hash":"`+hash+`"}`), 0o644))
+		in, err := decision.Gather(context.Background(), decision.Sources{Run: run, Report: artifact}, decision.DefaultCriteria(), nil)
+		require.NoError(t, err)
+		assert.Equal(t, of, in.Evidence.ReportOf)
+	}
 }

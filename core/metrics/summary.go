@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 
@@ -27,19 +28,43 @@ type TagLift struct {
 // and value. Slices without a hard example are listed too, with lift 0. Keys may
 // be crossed, as for Slices.
 func HardSummary(hard []runs.HardExample, preds []runs.Prediction, keys []string) []TagLift {
+	sizes := map[string]map[string]int{}
+	for _, cut := range Cuts(preds, keys) {
+		sizes[cut.Key] = make(map[string]int, len(cut.Values))
+		for v, value := range cut.Values {
+			sizes[cut.Key][value] = len(cut.Members[v])
+		}
+	}
+	return lifts(hard, keys, sizes, len(preds))
+}
+
+// HardSummary is like the function HardSummary, for hard examples of the
+// predictions that were sliced, total in all, and for the same keys.
+func (s Sliced) HardSummary(hard []runs.HardExample, total int) []TagLift {
+	sizes := make(map[string]map[string]int, len(s.Metrics))
+	for key, values := range s.Metrics {
+		sizes[key] = make(map[string]int, len(values))
+		for value, m := range values {
+			sizes[key][value] = int(m[sliceSize])
+		}
+	}
+	return lifts(hard, slices.Sorted(maps.Keys(sizes)), sizes, total)
+}
+
+func lifts(hard []runs.HardExample, keys []string, sizes map[string]map[string]int, total int) []TagLift {
 	if len(hard) == 0 {
 		return nil
 	}
 	var out []TagLift
-	for _, cut := range Cuts(preds, keys) {
+	for _, key := range keys {
 		among := map[string]int{}
-		c := newCutter(cut.Key)
+		c := newCutter(key)
 		for _, h := range hard {
 			among[c.values[c.number(h.Tags)]]++
 		}
-		for v, value := range cut.Values {
-			l := TagLift{Key: cut.Key, Value: value, Hard: among[value], N: len(cut.Members[v])}
-			l.Lift, l.Interval = stats.Lift(min(l.Hard, l.N), len(hard), l.N, len(preds), stats.Level)
+		for value, n := range sizes[key] {
+			l := TagLift{Key: key, Value: value, Hard: among[value], N: n}
+			l.Lift, l.Interval = stats.Lift(min(l.Hard, l.N), len(hard), l.N, total, stats.Level)
 			out = append(out, l)
 		}
 	}

@@ -32,11 +32,21 @@ func (s Sample) Value() float64 {
 	return s.of(num, den)
 }
 
-func (s Sample) of(num, den float64) float64 {
+func (s Sample) of(num, den float64) float64 { return s.turn(num / den) }
+
+func (s Sample) turn(ratio float64) float64 {
 	if s.Of != nil {
-		return s.Of(num / den)
+		return s.Of(ratio)
 	}
-	return num / den
+	return ratio
+}
+
+// columns returns the numbers to be added up.
+func (s Sample) columns() [][]float64 {
+	if s.Den == nil {
+		return [][]float64{s.Num}
+	}
+	return [][]float64{s.Num, s.Den}
 }
 
 // Of returns the interval with its ends turned by a function that does not
@@ -68,14 +78,11 @@ func Bootstrap(s Sample, opt Options) (interval Interval, ok bool) {
 	if m.tame() {
 		interval = Interval{Low: m.end(-1, opt.level()), High: m.end(1, opt.level()), N: n, Method: MethodAnalytic}
 	} else {
-		cols := [][]float64{s.Num}
-		if s.Den != nil {
-			cols = append(cols, s.Den)
-		}
+		cols := s.columns()
 		t := newTable(cols)
-		values, _ := distribution(context.Background(), opt, purposeMean, t.work(), func() func(*stream) float64 {
+		values, _ := distribution(context.Background(), opt, purposeMean, t.work(), func() func(int, *stream) float64 {
 			sums := make([]float64, len(cols))
-			return func(r *stream) float64 {
+			return func(_ int, r *stream) float64 {
 				t.draw(r, sums)
 				if s.Den == nil {
 					return sums[0] / float64(n)

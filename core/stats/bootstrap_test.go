@@ -148,7 +148,82 @@ func TestDifferencesOfNothing(t *testing.T) {
 	d, err = stats.PairedDifference(context.Background(), stats.Sample{Num: []float64{1}}, stats.Sample{Num: []float64{3}}, stats.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, 2.0, d.Interval.Low, "one example always differs by the same")
-	assert.InDelta(t, 2.0/10001, d.P, 1e-12)
+	assert.Equal(t, 1.0, d.P, "and proves nothing")
+}
+
+// TestFewExamplesProveLittle counts false alarms among samples that do not
+// differ: 5 % are meant, and few examples must not make them many. Over 1000
+// samples the count has a standard error of 7.
+func TestFewExamplesProveLittle(t *testing.T) {
+	ctx, opt := context.Background(), stats.Options{Resamples: 999}
+	for _, n := range []int{1, 2, 3, 5, 10, 30} {
+		paired, unpaired, covered := 0, 0, 0
+		for sample := range uint64(1000) {
+			a, b := stats.Sample{Num: draws(n, 5000+sample, normal)}, stats.Sample{Num: draws(n, 15000+sample, normal)}
+			p, err := stats.PairedDifference(ctx, a, b, opt)
+			require.NoError(t, err)
+			u, err := stats.UnpairedDifference(ctx, a, b, opt)
+			require.NoError(t, err)
+			if p.P < 0.05 {
+				paired++
+			}
+			if u.P < 0.05 {
+				unpaired++
+			}
+			if p.Interval.Contains(0) {
+				covered++
+			}
+		}
+		assert.Less(t, paired, 75, "paired, n=%d", n)
+		assert.Less(t, unpaired, 75, "unpaired, n=%d", n)
+		if n >= 10 {
+			assert.Greater(t, covered, 925, "n=%d", n)
+		}
+	}
+}
+
+func TestLeastP(t *testing.T) {
+	assert.Equal(t, []float64{1, 1, 0.5, 0.25}, []float64{stats.LeastP(0), stats.LeastP(1), stats.LeastP(2), stats.LeastP(3)})
+	assert.Equal(t, stats.McNemar(0, 9), stats.LeastP(9), "all in one direction")
+	assert.Equal(t, 0.0, stats.LeastP(1_000_000))
+}
+
+// Several functions of the same ratios get what each would get alone.
+func TestPairedDifferences(t *testing.T) {
+	const n = 3000
+	a, b := draws(n, 1, exponential), draws(n, 2, exponential)
+	den := draws(n, 3, func(r *rand.Rand) float64 { return 1 + float64(r.IntN(9)) })
+	for name, d := range map[string][2][]float64{"means": {nil, nil}, "ratios": {den, den}, "other ratios": {den, nil}} {
+		x, y := stats.Sample{Num: a, Den: d[0]}, stats.Sample{Num: b, Den: d[1]}
+		got, err := stats.PairedDifferences(context.Background(), x, y, []func(float64) float64{nil, math.Exp}, stats.Options{Resamples: 1000})
+		require.NoError(t, err)
+		for i, of := range []func(float64) float64{nil, math.Exp} {
+			x.Of, y.Of = of, of
+			want, err := stats.PairedDifference(context.Background(), x, y, stats.Options{Resamples: 1000})
+			require.NoError(t, err)
+			assert.Equal(t, want.P, got[i].P, name)
+			for _, p := range [][2]float64{{want.Delta, got[i].Delta}, {want.SE, got[i].SE}, {want.Interval.Low, got[i].Interval.Low}, {want.Interval.High, got[i].Interval.High}} {
+				assert.InDelta(t, p[0], p[1], 1e-9, name)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := stats.PairedDifferences(ctx, stats.Sample{Num: a}, stats.Sample{Num: b}, []func(float64) float64{nil}, stats.Options{})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Numbers near the end of the range have a difference like any others.
+func TestHugeNumbers(t *testing.T) {
+	huge, zero := stats.Sample{Num: slices.Repeat([]float64{1e200, 2e200, 4e200}, 20)}, stats.Sample{Num: make([]float64, 60)}
+	small := stats.Sample{Num: slices.Repeat([]float64{1, 2, 4}, 20)}
+	got, err := stats.PairedDifference(context.Background(), huge, zero, stats.Options{})
+	require.NoError(t, err)
+	want, err := stats.PairedDifference(context.Background(), small, zero, stats.Options{})
+	require.NoError(t, err)
+	assert.InEpsilon(t, want.SE, got.SE/1e200, 1e-9)
+	assert.InEpsilon(t, want.Interval.Low, got.Interval.Low/1e200, 1e-9)
+	assert.Equal(t, want.P, got.P)
 }
 
 func TestResultsDoNotDependOnProcessors(t *testing.T) {
@@ -161,7 +236,7 @@ func TestResultsDoNotDependOnProcessors(t *testing.T) {
 		require.NoError(t, err)
 		u, err := stats.UnpairedDifference(ctx, stats.Sample{Num: a}, stats.Sample{Num: b}, opt)
 		require.NoError(t, err)
-		c, err := stats.PairedCountsDifference(ctx, counts, statistic, opt)
+		c, err := stats.PairedCountsDifference(ctx, counts, 500, statistic, opt)
 		require.NoError(t, err)
 		i, ok := stats.Bootstrap(stats.Sample{Num: append([]float64{1e6}, a...)}, opt)
 		require.True(t, ok)
@@ -195,7 +270,7 @@ func TestCancelledDifferencesStop(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = stats.UnpairedDifference(ctx, a, a, stats.Options{})
 	require.ErrorIs(t, err, context.Canceled)
-	_, err = stats.PairedCountsDifference(ctx, []int{3, 4}, func([]int) float64 { return 0 }, stats.Options{})
+	_, err = stats.PairedCountsDifference(ctx, []int{3, 4}, 4, func([]int) float64 { return 0 }, stats.Options{})
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = stats.UnpairedCountsDifference(ctx, []int{3}, []int{4}, func([]int) float64 { return 0 }, func([]int) float64 { return 0 }, stats.Options{})
 	require.ErrorIs(t, err, context.Canceled)
@@ -343,7 +418,7 @@ func TestCountDifferences(t *testing.T) {
 	// 100 pairs: 5 broken, 15 fixed, the rest alike.
 	v := slices.Concat(slices.Repeat([]float64{-1}, 5), slices.Repeat([]float64{1}, 15), make([]float64, 80))
 	share := func(c []int) float64 { return float64(c[1]-c[0]) / 100 }
-	got, err := stats.PairedCountsDifference(context.Background(), []int{5, 15, 80}, share, stats.Options{})
+	got, err := stats.PairedCountsDifference(context.Background(), []int{5, 15, 80}, 20, share, stats.Options{})
 	require.NoError(t, err)
 	want, err := stats.PairedDifference(context.Background(), stats.Sample{Num: make([]float64, 100)}, stats.Sample{Num: v}, stats.Options{})
 	require.NoError(t, err)
@@ -371,6 +446,8 @@ func BenchmarkPairedBootstrap100k(b *testing.B) {
 		a, b stats.Sample
 	}{
 		{"any numbers", stats.Sample{Num: x}, stats.Sample{Num: y}},
+		{"mean by tokens", stats.Sample{Num: x, Den: den}, stats.Sample{Num: y, Den: den}},
+		{"perplexity", stats.Sample{Num: x, Of: math.Exp}, stats.Sample{Num: y, Of: math.Exp}},
 		{"right or wrong", stats.Sample{Num: bits(1)}, stats.Sample{Num: bits(2)}},
 		{"perplexity by tokens", stats.Sample{Num: x, Den: den, Of: math.Exp}, stats.Sample{Num: y, Den: den, Of: math.Exp}},
 	} {

@@ -35,9 +35,9 @@ func BootstrapCounts(counts []int, statistic func([]int) float64, opt Options) (
 		return Interval{Low: end(-1), High: end(1), N: n, Method: MethodAnalytic}, true
 	}
 	m := newMultinomial(counts)
-	values, _ := distribution(context.Background(), opt, purposeCounts, m.work(), func() func(*stream) float64 {
+	values, _ := distribution(context.Background(), opt, purposeCounts, m.work(), func() func(int, *stream) float64 {
 		drawn := make([]int, len(counts))
-		return func(s *stream) float64 {
+		return func(_ int, s *stream) float64 {
 			m.draw(s, drawn)
 			return statistic(drawn)
 		}

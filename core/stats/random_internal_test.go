@@ -64,11 +64,9 @@ func TestBinomialFollowsItsDistribution(t *testing.T) {
 func TestBlocksDrawEveryExampleAlike(t *testing.T) {
 	for _, n := range []int{1, 3, 700, block, block + 1, 3*block + 5} {
 		const resamples = 200
-		values := make([]float64, n)
-		table := &table{n: n, cols: [][]float64{values, nil}}
-		table.cols[1] = make([]float64, n)
-		for i := range values {
-			table.cols[1][i] = 1
+		table := &table{n: n, two: make([][2]float64, n)}
+		for i := range table.two {
+			table.two[i][1] = 1
 		}
 		counts := make([]int, n)
 		expected := make([]float64, n)
@@ -77,14 +75,14 @@ func TestBlocksDrawEveryExampleAlike(t *testing.T) {
 			if n > block && i%31 != 0 && i != n-1 {
 				continue // a part will do
 			}
-			values[i] = 1
+			table.two[i][0] = 1
 			for r := range uint64(resamples) {
 				s := newStream(9, uint64(i), r)
 				table.draw(&s, sums)
 				require.Equal(t, float64(n), sums[1], "a resample has as many examples as there are")
 				counts[i] += int(sums[0])
 			}
-			values[i] = 0
+			table.two[i][0] = 0
 			expected[i] = resamples
 		}
 		if n == 1 {
@@ -95,19 +93,35 @@ func TestBlocksDrawEveryExampleAlike(t *testing.T) {
 	}
 }
 
+// TestColumnsSeeTheSameDraws takes every number of columns, each of which is drawn
+// by a loop of its own.
 func TestColumnsSeeTheSameDraws(t *testing.T) {
 	n := 2*block + 77
-	a, b := make([]float64, n), make([]float64, n)
-	for i := range a {
-		a[i] = float64(i)
-		b[i] = -float64(i)
+	one := make([]float64, n)
+	for i := range one {
+		one[i] = float64(i)
 	}
-	table := &table{n: n, cols: [][]float64{a, b}}
-	sums := make([]float64, 2)
-	for r := range uint64(50) {
-		s := newStream(3, 4, r)
-		table.draw(&s, sums)
-		require.Equal(t, sums[0], -sums[1])
+	cols := [][]float64{one}
+	want := make([]float64, 1)
+	for factor := 2.0; len(cols) < maxColumns; factor++ {
+		next := make([]float64, n)
+		for i := range next {
+			next[i] = factor * one[i]
+		}
+		cols = append(cols, next)
+		single, several := &table{n: n}, &table{n: n}
+		single.fill(cols[:1])
+		several.fill(cols)
+		sums := make([]float64, len(cols))
+		for r := range uint64(50) {
+			s, again := newStream(3, 4, r), newStream(3, 4, r)
+			single.draw(&s, want)
+			several.draw(&again, sums)
+			for j := range sums {
+				require.Equal(t, float64(j+1)*want[0], sums[j])
+			}
+			require.Equal(t, s, again)
+		}
 	}
 }
 
@@ -141,7 +155,7 @@ func TestGroupedAndSingleDrawsAgree(t *testing.T) {
 	}
 	grouped := newTable([][]float64{values})
 	require.NotNil(t, grouped.rows)
-	single := &table{n: n, cols: [][]float64{values}}
+	single := &table{n: n, one: values}
 	moments := func(t *table) (mean, sd float64) {
 		const resamples = 20000
 		sums := make([]float64, 1)

@@ -12,9 +12,9 @@ import (
 
 // distribution computes a statistic for every resample, in their order. Each
 // resample has a stream of its own, so how they are shared out among processors
-// does not show. newDraw makes the function that draws one resample with the
+// does not show. newDraw makes the function that draws resample i with the
 // scratch memory of one goroutine; work is about how many numbers it draws.
-func distribution(ctx context.Context, opt Options, purpose uint64, work int, newDraw func() func(*stream) float64) ([]float64, error) {
+func distribution(ctx context.Context, opt Options, purpose uint64, work int, newDraw func() func(i int, s *stream) float64) ([]float64, error) {
 	out := make([]float64, opt.resamples())
 	var taken atomic.Int64
 	run := func() {
@@ -26,7 +26,7 @@ func distribution(ctx context.Context, opt Options, purpose uint64, work int, ne
 			}
 			for i := first; i < min(first+chunk, len(out)); i++ {
 				s := newStream(opt.seed(), purpose, uint64(i))
-				out[i] = draw(&s)
+				out[i] = draw(i, &s)
 			}
 		}
 	}
@@ -61,21 +61,66 @@ const (
 	purposeUnpairedCounts
 )
 
-// table holds what each example adds to one or more sums, in columns of equal
-// length, ready to be resampled.
+// table holds what each example adds to one or more sums, ready to be
+// resampled.
 type table struct {
-	n    int
-	cols [][]float64
+	n int
+	// Examples, or kinds of examples, in the field for their number of columns.
+	one   []float64
+	two   [][2]float64
+	three [][3]float64
+	four  [][4]float64
 	// rows counts the examples that are alike, when there are few kinds of
-	// them; cols then hold one entry a kind.
+	// them.
 	rows []int
 }
 
-// newTable returns the table of the columns, which it keeps.
+// newTable returns the table of columns of equal length.
 func newTable(cols [][]float64) *table {
-	t := &table{n: len(cols[0]), cols: cols}
-	t.group()
+	t := &table{n: len(cols[0])}
+	if kinds, rows := group(cols); kinds != nil {
+		cols, t.rows = kinds, rows
+	}
+	t.fill(cols)
 	return t
+}
+
+// fill puts the numbers of an example side by side, so that drawing it looks at
+// one place in memory.
+func (t *table) fill(cols [][]float64) {
+	n := len(cols[0])
+	switch len(cols) {
+	case 1:
+		t.one = cols[0]
+	case 2:
+		t.two = make([][2]float64, n)
+		for i := range t.two {
+			t.two[i] = [2]float64{cols[0][i], cols[1][i]}
+		}
+	case 3:
+		t.three = make([][3]float64, n)
+		for i := range t.three {
+			t.three[i] = [3]float64{cols[0][i], cols[1][i], cols[2][i]}
+		}
+	default:
+		t.four = make([][4]float64, n)
+		for i := range t.four {
+			t.four[i] = [4]float64{cols[0][i], cols[1][i], cols[2][i], cols[3][i]}
+		}
+	}
+}
+
+// row returns the numbers of an example or a kind.
+func (t *table) row(i int) []float64 {
+	switch {
+	case t.one != nil:
+		return t.one[i : i+1]
+	case t.two != nil:
+		return t.two[i][:]
+	case t.three != nil:
+		return t.three[i][:]
+	}
+	return t.four[i][:]
 }
 
 // maxColumns is how many columns a table may have.
@@ -85,24 +130,26 @@ const maxColumns = 4
 // drawing one binomial number a kind to be faster than drawing the examples.
 const kindsPerExample = 32
 
-// group replaces examples by kinds of examples where that pays: a resample is
-// then a draw from the multinomial distribution of the kinds, which is the same
-// distribution, in less time.
-func (t *table) group() {
+// group returns kinds of examples, in columns, and how many there are of each,
+// where that pays: a resample is then a draw from the multinomial distribution of
+// the kinds, which is the same distribution, in less time. Otherwise it returns
+// nil.
+func group(cols [][]float64) (grouped [][]float64, counts []int) {
 	type kind [maxColumns]float64
-	limit := t.n / kindsPerExample
+	n := len(cols[0])
+	limit := n / kindsPerExample
 	number := make(map[kind]int, min(limit, 64))
 	var kinds []kind
 	var rows []int
-	for i := range t.n {
+	for i := range n {
 		var k kind
-		for j, col := range t.cols {
+		for j, col := range cols {
 			k[j] = col[i] + 0 // -0 becomes 0
 		}
 		at, seen := number[k]
 		if !seen {
 			if len(kinds) == limit {
-				return
+				return nil, nil
 			}
 			at = len(kinds)
 			number[k] = at
@@ -113,16 +160,16 @@ func (t *table) group() {
 	}
 	// The most frequent come first, so that little is left to draw for the rest.
 	order := byCount(rows, func(a, b int) int { return slices.Compare(kinds[a][:], kinds[b][:]) })
-	t.rows = make([]int, len(order))
-	grouped := make([][]float64, len(t.cols))
+	counts = make([]int, len(order))
+	grouped = make([][]float64, len(cols))
 	for j := range grouped {
 		grouped[j] = make([]float64, len(order))
 		for at, i := range order {
 			grouped[j][at] = kinds[i][j]
-			t.rows[at] = rows[i]
+			counts[at] = rows[i]
 		}
 	}
-	t.cols = grouped
+	return grouped, counts
 }
 
 // byCount returns the places of counts, largest count first.
@@ -140,7 +187,7 @@ func (t *table) work() int {
 	if t.rows != nil {
 		return len(t.rows) * kindsPerExample
 	}
-	return t.n * len(t.cols)
+	return t.n
 }
 
 // draw adds up the columns over n examples drawn with replacement.
@@ -148,8 +195,8 @@ func (t *table) draw(s *stream, sums []float64) {
 	clear(sums)
 	if t.rows != nil {
 		s.multinomial(t.n, t.n, t.rows, func(i, drawn int) {
-			for j, col := range t.cols {
-				sums[j] += float64(drawn) * col[i]
+			for j, v := range t.row(i) {
+				sums[j] += float64(drawn) * v
 			}
 		})
 		return
@@ -165,69 +212,65 @@ func (t *table) draw(s *stream, sums []float64) {
 		}
 		left -= drawn
 		examples -= size
-		at := *s // every column sees the same draws
-		for j, col := range t.cols {
-			*s = at
-			if size == block {
-				sums[j] += s.sumBlock((*[block]float64)(col[start:]), drawn)
-			} else {
-				sums[j] += s.sumAny(col[start:start+size], drawn)
-			}
+		switch {
+		case size < block:
+			t.drawAny(s, start, size, drawn, sums)
+		case t.one != nil:
+			s.addOnes((*[block]float64)(t.one[start:]), drawn, (*[1]float64)(sums))
+		case t.two != nil:
+			s.addTwos((*[block][2]float64)(t.two[start:]), drawn, (*[2]float64)(sums))
+		case t.three != nil:
+			s.addThrees((*[block][3]float64)(t.three[start:]), drawn, (*[3]float64)(sums))
+		default:
+			s.addFours((*[block][4]float64)(t.four[start:]), drawn, (*[4]float64)(sums))
 		}
 	}
 }
 
-// block is 1024: ten bits pick one of its examples, and a column of it takes
-// 8 KiB, a fraction of the fastest cache.
-const block = 1 << 10
-
-// sumBlock adds up examples of a block drawn with replacement.
-func (s *stream) sumBlock(v *[block]float64, draws int) float64 {
-	const mask = block - 1
-	r := *s                      // in a register
-	var a, b, c, d, e, f float64 // six sums that do not wait for each other
-	for ; draws >= 6; draws -= 6 {
-		x := r.next()
-		a += v[x&mask]
-		b += v[x>>10&mask]
-		c += v[x>>20&mask]
-		d += v[x>>30&mask]
-		e += v[x>>40&mask]
-		f += v[x>>50&mask]
-	}
-	if draws > 0 {
-		for x := r.next(); draws > 0; draws-- {
-			a += v[x&mask]
-			x >>= 10
-		}
-	}
-	*s = r
-	return (a + b) + (c + d) + (e + f)
-}
-
-// sumAny is sumBlock for fewer examples. A random number picks three of them by
-// 21 bits each; those that would favour some examples are thrown away (Lemire
-// 2019, "Fast Random Integer Generation in an Interval").
-func (s *stream) sumAny(v []float64, draws int) float64 {
+// drawAny adds up draws among fewer examples than a block has. A random number
+// picks three of them by 21 bits each; those that would favour some examples are
+// thrown away (Lemire 2019, "Fast Random Integer Generation in an Interval").
+func (t *table) drawAny(s *stream, start, size, draws int, sums []float64) {
 	const mask = 1<<21 - 1
-	n := uint64(len(v))
+	n := uint64(size)
 	fair := (1 << 21) % n
-	var sum float64
+	var places [192]uint16
 	for draws > 0 {
-		x := s.next()
-		for range 3 {
-			product := (x & mask) * n
-			x >>= 21
-			if product&mask < fair {
-				continue
+		picked := places[:min(draws, len(places))]
+		for at := 0; at < len(picked); {
+			x := s.next()
+			for range 3 {
+				product := (x & mask) * n
+				x >>= 21
+				if product&mask < fair {
+					continue
+				}
+				picked[at] = uint16(product >> 21)
+				if at++; at == len(picked) {
+					break
+				}
 			}
-			sum += v[product>>21]
-			if draws--; draws == 0 {
-				break
+		}
+		draws -= len(picked)
+		switch {
+		case t.one != nil:
+			for _, p := range picked {
+				sums[0] += t.one[start+int(p)]
+			}
+		case t.two != nil:
+			for _, p := range picked {
+				v := &t.two[start+int(p)]
+				sums[0] += v[0]
+				sums[1] += v[1]
+			}
+		default:
+			for _, p := range picked {
+				for j, v := range t.row(start + int(p)) {
+					sums[j] += v
+				}
 			}
 		}
 	}
-	return sum
 }
 
 // multinomial shares n draws out among kinds that stand for the given numbers of

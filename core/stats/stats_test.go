@@ -23,6 +23,18 @@ func TestNormal(t *testing.T) {
 	assert.True(t, math.IsInf(stats.NormalQuantile(1), 1))
 }
 
+func TestStudent(t *testing.T) {
+	// Closed forms of one and two degrees of freedom, and the usual table.
+	for x := -40.0; x <= 40; x += 0.37 {
+		assert.InDelta(t, 0.5+math.Atan(x)/math.Pi, stats.StudentCDF(x, 1), 1e-12)
+		assert.InDelta(t, 0.5+x/(2*math.Sqrt(2+x*x)), stats.StudentCDF(x, 2), 1e-12)
+		assert.InDelta(t, stats.NormalCDF(x), stats.StudentCDF(x, 1e7), 1e-6)
+	}
+	for freedom, x := range map[float64]float64{1: 12.7062, 2: 4.30265, 5: 2.57058, 10: 2.22814, 30: 2.04227, 120: 1.97993} {
+		assert.InDelta(t, 0.975, stats.StudentCDF(x, freedom), 1e-6)
+	}
+}
+
 func TestWilson(t *testing.T) {
 	for _, c := range []struct {
 		hits      float64

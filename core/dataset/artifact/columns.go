@@ -131,7 +131,7 @@ func (c *columns) checkHeader(g *ingest, line int) error {
 		want = "instruction and output, or question and answer"
 	}
 	return g.bad(line, fmt.Sprintf("no columns for %s", want),
-		fmt.Sprintf("the columns are %s; name those to use by a map, FIELD=COLUMN", quoted(g.names)))
+		fmt.Sprintf("the columns are %s; name those to use with --map FIELD=COLUMN", quoted(g.names)))
 }
 
 // quoted lists names that came from data.

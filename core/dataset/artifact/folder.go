@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/runs/atomicfile"
@@ -23,6 +25,7 @@ type folder struct {
 	temp    string
 	replace bool // there is a folder at target, empty or an artifact
 	done    bool
+	lock    *os.File // of temp
 }
 
 // newFolder checks the place of an artifact and makes the hidden folder.
@@ -57,9 +60,51 @@ func newFolder(path string, overwrite bool) (*folder, error) {
 	if err := os.MkdirAll(parent, 0o777); err != nil {
 		return nil, refuse("the folder above cannot be made", "", err)
 	}
-	f.temp = beside(target)
-	if err := os.Mkdir(f.temp, 0o777); err != nil {
-		return nil, refuse("no folder can be made there", "check the permissions of the folder above", err)
+	sweep(target)
+	for f.lock == nil {
+		f.temp = beside(target)
+		if err := os.Mkdir(f.temp, 0o777); err != nil {
+			return nil, refuse("no folder can be made there", "check the permissions of the folder above", err)
+		}
+		if f.lock, err = lockFolder(f.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(refuse("no folder can be used there", "", err), os.RemoveAll(f.temp))
+		}
+	}
+	return f, nil
+}
+
+// sweep removes what programs that were killed left of the same artifact. The
+// folder of one that still works is locked.
+func sweep(target string) {
+	entries, err := os.ReadDir(filepath.Dir(target))
+	if err != nil {
+		return // whoever makes the folder is told
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), "."+filepath.Base(target)+".") || !strings.HasSuffix(e.Name(), tempSuffix) {
+			continue
+		}
+		path := filepath.Join(filepath.Dir(target), e.Name())
+		if lock, err := lockFolder(path); err == nil {
+			_ = os.RemoveAll(path) // hidden and harmless if it stays
+			_ = lock.Close()
+		}
+	}
+}
+
+// lockFolder locks a folder for as long as the file is open, without waiting.
+func lockFolder(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close() // nothing was written
+		return nil, err
+	}
+	if _, err := os.Stat(path); err != nil { // swept between the making and the lock
+		_ = f.Close()
+		return nil, err
 	}
 	return f, nil
 }
@@ -72,16 +117,28 @@ func isArtifactFile(e fs.DirEntry) bool {
 	return false
 }
 
+// tempSuffix is that of the folders of artifacts in the making.
+const tempSuffix = ".tmp"
+
 // beside returns a hidden name next to path that nothing has.
 func beside(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:8]+".tmp")
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:8]+tempSuffix)
 }
 
 func (f *folder) path(name string) string { return filepath.Join(f.temp, name) }
 
+// failed is an error of the output folder; that of the hidden one would name what
+// goes away.
+func (f *folder) failed(err error) error {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		err = p.Err
+	}
+	return &fault.DataError{Detail: fault.Detail{Op: opIngest, Path: f.target, Reason: "the artifact cannot be written", Err: err,
+		Hint: "check free space and permissions; nothing was changed there"}}
+}
+
 func (f *folder) write(name string, fn func(io.Writer) error) error {
-	// Errors of fn tell of the input and must not be wrapped in a name that
-	// goes away.
+	// Errors of fn tell of the input and must not be taken for those of writing.
 	var own error
 	err := atomicfile.Write(f.path(name), 0o666, func(w io.Writer) error {
 		own = fn(w)
@@ -90,7 +147,10 @@ func (f *folder) write(name string, fn func(io.Writer) error) error {
 	if own != nil {
 		return own
 	}
-	return err
+	if err != nil {
+		return f.failed(err)
+	}
+	return nil
 }
 
 // writeJSON writes a document and returns its sha256 in hex.
@@ -99,39 +159,54 @@ func (f *folder) writeJSON(name string, v any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write %s: %w", name, err)
 	}
+	if err := atomicfile.WriteBytes(f.path(name), 0o666, data); err != nil {
+		return "", f.failed(err)
+	}
 	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), atomicfile.WriteBytes(f.path(name), 0o666, data)
+	return hex.EncodeToString(sum[:]), nil
 }
 
-// commit puts the folder in its place. An artifact that is replaced is moved
-// aside first and put back when the new one cannot take its place.
+// commit puts the folder in its place. An artifact that is replaced changes
+// places with the new one, so that there is a whole one at any time, and is
+// removed afterwards.
 func (f *folder) commit() error {
-	failed := func(err error) error {
-		return fmt.Errorf("%s: put the artifact at %s: %w", opIngest, f.target, err)
-	}
-	old := ""
+	var err error
 	if f.replace {
-		old = beside(f.target)
-		if err := os.Rename(f.target, old); err != nil {
-			return failed(err)
-		}
+		err = exchange(f.temp, f.target)
+	} else {
+		err = os.Rename(f.temp, f.target)
 	}
-	if err := os.Rename(f.temp, f.target); err != nil {
-		if old != "" {
-			err = errors.Join(err, os.Rename(old, f.target))
+	switch {
+	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTEMPTY):
+		return &fault.DataError{Detail: fault.Detail{Op: opIngest, Path: f.target, Reason: "another program has put something there meanwhile",
+			Hint: "look at it, or give another folder"}}
+	case err != nil:
+		if link := (*os.LinkError)(nil); errors.As(err, &link) {
+			err = link.Err
 		}
-		return failed(err)
+		return f.failed(err)
 	}
 	f.done = true
 	if err := atomicfile.SyncDir(filepath.Dir(f.target)); err != nil {
-		return failed(err)
+		return f.failed(err)
 	}
-	if old != "" {
-		if err := os.RemoveAll(old); err != nil {
-			return failed(err)
-		}
+	if f.replace {
+		_ = os.RemoveAll(f.temp) // the old one; hidden and harmless if it stays
 	}
-	return nil
+	return f.lock.Close()
+}
+
+// exchangePlainly moves what is at target aside and puts it back when the new
+// folder cannot take its place.
+func exchangePlainly(from, target string) error {
+	old := strings.TrimSuffix(from, tempSuffix) + ".old"
+	if err := os.Rename(target, old); err != nil {
+		return err
+	}
+	if err := os.Rename(from, target); err != nil {
+		return errors.Join(err, os.Rename(old, target))
+	}
+	return os.Rename(old, from)
 }
 
 // abort throws the folder away unless it was committed.
@@ -140,5 +215,6 @@ func (f *folder) abort() {
 		// What failed before is what the caller needs to hear of; the folder is
 		// hidden and harmless.
 		_ = os.RemoveAll(f.temp)
+		_ = f.lock.Close()
 	}
 }

@@ -37,6 +37,7 @@ var bom = []byte("\xef\xbb\xbf")
 // ingest is one call of Ingest.
 type ingest struct {
 	opt       Options
+	target    *folder
 	comma     byte // 0: to be told by the file
 	columns   *columns
 	names     []string // of the columns, in their order
@@ -68,6 +69,7 @@ func Ingest(ctx context.Context, opt Options) (*Summary, error) {
 		return nil, err
 	}
 	defer target.abort()
+	g.target = target
 	size, err := g.writeRows(ctx, target)
 	if err != nil {
 		return nil, err
@@ -209,7 +211,7 @@ func (g *ingest) take(rec *record, w io.Writer) error {
 	}
 	g.stats.add(&r, id)
 	if _, err := w.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("%s: write to %s: %w", opIngest, g.opt.OutDir, err)
+		return g.target.failed(err)
 	}
 	return nil
 }
@@ -242,7 +244,7 @@ func (g *ingest) verdict() error {
 		d.Reason, d.Hint = "holds no rows", "every row is a line"
 	case g.stats.rows == 0:
 		d.Reason = fmt.Sprintf("none of %d rows can be used", g.rowsIn)
-		d.Hint = fmt.Sprintf("the columns are %s; name those to use by a map, FIELD=COLUMN", quoted(g.names))
+		d.Hint = fmt.Sprintf("the columns are %s; name those to use with --map FIELD=COLUMN", quoted(g.names))
 	case g.opt.Strict && g.dropped() > 0:
 		d.Reason = fmt.Sprintf("%d of %d rows cannot be used", g.dropped(), g.rowsIn)
 		d.Hint = "mend these rows, or leave strict mode to drop them"

@@ -219,7 +219,10 @@ func (a *Artifact) Verify(ctx context.Context) (unverified []string, err error) 
 	const op = "verify data set"
 	var problems []fault.Problem
 	report := func(path, reason string) {
-		problems = append(problems, fault.Problem{Path: path, Reason: reason})
+		// Two lists may name the same file, and give the same hash.
+		if p := (fault.Problem{Path: path, Reason: reason}); !slices.Contains(problems, p) {
+			problems = append(problems, p)
+		}
 	}
 	doubt := func(name string) {
 		if !slices.Contains(unverified, name) {

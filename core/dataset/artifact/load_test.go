@@ -90,6 +90,17 @@ func TestTamperingIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "chain_hash is not that of the files")
 }
 
+func TestTamperingIsToldOnce(t *testing.T) {
+	dir := made(t)
+	write(t, filepath.Join(dir, artifact.DataName), "{}\n")
+	a, err := artifact.Load(dir)
+	require.NoError(t, err)
+	_, err = a.Verify(context.Background())
+	var bad *fault.DataError
+	require.ErrorAs(t, err, &bad)
+	assert.Len(t, bad.Problems, 1)
+}
+
 func TestForeignHashes(t *testing.T) {
 	chain := "6aa7fbb65bf1da0b0ba84d8ac1ebd9fa15b2b9d3a4a9ddd5f1cb97d3e37b5c60"
 	cases := []struct {
