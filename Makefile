@@ -17,6 +17,14 @@ build: ## build the programs into bin/
 demo: build ## train a model on real words, evaluate it, show where it fails
 	@scripts/demo.sh $(BIN)/verifily
 
+.PHONY: demo-evidence
+demo-evidence: build ## ingest, retrain, compare, decide and reproduce, each step checked
+	@scripts/evidence.sh $(BIN)/verifily
+
+.PHONY: demo-api
+demo-api: build ## start the service, retrain as a job, show the decision
+	@scripts/demo_api_jobs_retrain.sh $(BIN)/verifily
+
 test: ## run every test
 	$(GO) test ./...
 
@@ -41,6 +49,14 @@ bench: ## measure speed: engine, kernels, listing and reading runs
 
 bench-torch: ## compare the engine with PyTorch, in turn (PYTHON=... chooses the interpreter)
 	$(GO) test -run '^$$' -bench '^BenchmarkTorch' -benchtime 1x -timeout 30m ./core/engine/native
+
+.PHONY: pictures
+# Keys pressed in the table of runs first lead to what is worth seeing.
+pictures: build ## draw docs/pictures: every view, on the runs of the demo
+	@mkdir -p docs/pictures && demo=$$(mktemp -d) && trap 'rm -rf "$$demo"' EXIT && for shot in 'runs:j' 'train:' 'live:' 'slices:j' 'hard:j j' 'compare:j j' 'decide:j j'; do \
+		for ground in "" -light; do \
+			$(BIN)/verifily-tui --demo --demo-dir "$$demo" --size 110x32 $${ground:+-$$ground} --view "$${shot%%:*}" --press "$${shot#*:}" --export "docs/pictures/$${shot%%:*}$$ground.svg" || exit 1; \
+		done; done
 
 generate: ## write generated kernels anew
 	$(GO) generate ./...

@@ -13,7 +13,8 @@ import (
 
 func (a *app) eval() *cobra.Command {
 	var opt core.EvaluateOptions
-	var hard, batch whole
+	var runsDir string
+	var hard, batch, tokens, beams whole
 	cmd := &cobra.Command{
 		Use:   "eval",
 		Short: "Evaluate a trained run",
@@ -29,26 +30,33 @@ decide read it; that of other data to a folder of its own below, or to --output.
 		Args: noArguments("name the run with --run RUN"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			changed := cmd.Flags().Changed
-			if err := notEmpty(cmd, "run", "test-data", "metrics", "slice-by", "output", "device"); err != nil {
+			if err := notEmpty(cmd, "run", "runs-dir", "test-data", "metrics", "slice-by", "output", "device"); err != nil {
 				return err
 			}
 			switch {
 			case opt.RunPath == "":
 				return usage("--run is required", "name a run directory: verifily eval --run runs/run_...")
-			case changed("batch-size") && batch < 1:
-				return usage(fmt.Sprintf("--batch-size: must be at least 1, not %d", batch), "")
 			}
-			opt.BatchSize = int(batch)
+			for _, f := range []struct {
+				name  string
+				value whole
+			}{{"batch-size", batch}, {"max-new-tokens", tokens}, {"beams", beams}} {
+				if changed(f.name) && f.value < 1 {
+					return usage(fmt.Sprintf("--%s: must be at least 1, not %d", f.name, f.value), "")
+				}
+			}
+			opt.BatchSize, opt.MaxNewTokens, opt.NumBeams = int(batch), int(tokens), int(beams)
 			if changed("hard-examples") {
 				n := int(hard)
 				opt.HardExamples = &n
 			}
-			return a.runEval(cmd.Context(), opt)
+			return a.runEval(cmd.Context(), opt, runsDir)
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&opt.RunPath, "run", "", "`RUN` of a finished training: its directory, id or name")
+	flags.StringVar(&runsDir, "runs-dir", "runs", "`FOLDER` where ids and names are looked up")
 	flags.StringVar(&opt.TestData, "test-data", "", "JSONL `FILE` to evaluate on (default: the run's test data, else its validation data)")
 	flags.StringSliceVar(&opt.Metrics, "metrics", nil, "`NAMES` of metrics to compute, separated by commas")
 	flags.StringSliceVar(&opt.SliceBy, "slice-by", nil, "`TAGS` to slice by, separated by commas; a*b crosses two")
@@ -56,15 +64,17 @@ decide read it; that of other data to a folder of its own below, or to --output.
 	flags.StringVar(&opt.OutputDir, "output", "", "`FOLDER` for the files (default: eval in the run, or a folder below for other data)")
 	flags.StringVar(&opt.Device, "device", "", "`DEVICE` to compute on: auto, cpu, cuda, cuda:N or mps")
 	flags.Var(&batch, "batch-size", "`NUMBER` of examples answered together (default: as the run's configuration)")
+	flags.Var(&tokens, "max-new-tokens", "`NUMBER` of tokens of an answer at most (default: as the run's configuration)")
+	flags.Var(&beams, "beams", "`NUMBER` of beams of the search for an answer; 1 is greedy (default: likewise)")
 	flags.Bool("json", false, "print one JSON object a line (see verifily help json)")
 	return cmd
 }
 
-func (a *app) runEval(ctx context.Context, opt core.EvaluateOptions) error {
+func (a *app) runEval(ctx context.Context, opt core.EvaluateOptions, runsDir string) error {
 	defer a.warnLostOutput()
 	opt.Events = a.printer.Event
 	var err error
-	if opt.RunPath, err = core.FindRun(opt.RunPath, ""); err != nil {
+	if opt.RunPath, err = core.FindRun(opt.RunPath, runsDir); err != nil {
 		return err
 	}
 	a.log.Info("evaluating", "run", opt.RunPath, "test_data", opt.TestData)

@@ -20,7 +20,8 @@ func (a *app) reproduce() *cobra.Command {
 		Long: `Recompute every hash that a run of train or retrain claims and tell what
 differs; then, unless --verify-only is given, train again from its
 configuration into a new run directory and compare weights and metrics. The run
-itself is never written to.
+itself is never written to. It is named by its path, or by its id or name in
+--runs-dir.
 
 FULL MATCH: everything is as it was. PARTIAL MATCH: only the environment
 differs, or metrics are within the tolerance. CONFIG MATCH ONLY: the run is
@@ -42,7 +43,7 @@ verifily train.`,
 			return usage(fmt.Sprintf("unexpected argument %q", args[1]), "reproduce one run at a time")
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := notEmpty(cmd, "output-dir"); err != nil {
+			if err := notEmpty(cmd, "output-dir", "runs-dir"); err != nil {
 				return err
 			}
 			if cmd.Flags().Changed("tolerance") {
@@ -58,6 +59,7 @@ verifily train.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.BoolVar(&opt.VerifyOnly, "verify-only", false, "recompute the hashes and train nothing")
+	flags.StringVar(&opt.RunsDir, "runs-dir", "runs", "`FOLDER` where ids and names are looked up")
 	flags.StringVar(&opt.OutputDir, "output-dir", "", "`FOLDER` of the new run directory (default: that of the run)")
 	flags.Float64Var(&tolerance, "tolerance", reproduce.DefaultTolerance, "`SHARE` of a metric by which it may differ")
 	flags.Bool("json", false, "print one JSON document (see verifily help json)")

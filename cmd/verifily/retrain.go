@@ -35,7 +35,7 @@ contract is not met, 4 error: there is no verdict, 130 interrupted.`,
 		Annotations: judging,
 		Args:        noArguments("name the data set with --dataset FOLDER"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := notEmpty(cmd, "dataset", "baseline", "contaminated", "mode", "out", "metric", "config", "project-id"); err != nil {
+			if err := notEmpty(cmd, "dataset", "baseline", "contaminated", "mode", "out", "runs-dir", "metric", "config", "project-id"); err != nil {
 				return err
 			}
 			if opt.DatasetDir == "" {
@@ -51,8 +51,9 @@ contract is not met, 4 error: there is no verdict, 130 interrupted.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&opt.DatasetDir, "dataset", "", "`FOLDER` of the data set artifact")
-	flags.StringVar(&opt.BaseRunDir, "baseline", "", "`RUN` directory to compare with")
-	flags.StringVar(&opt.ContaminatedRunDir, "contaminated", "", "`RUN` directory whose contamination.json counts")
+	flags.StringVar(&opt.BaseRunDir, "baseline", "", "`RUN` to compare with: its directory, id or name")
+	flags.StringVar(&opt.ContaminatedRunDir, "contaminated", "", "`RUN` whose contamination.json counts, likewise")
+	flags.StringVar(&opt.RunsDir, "runs-dir", "runs", "`FOLDER` where ids and names are looked up")
 	flags.StringVar(&opt.Mode, "mode", "mock", "`MODE`: mock or real")
 	flags.StringVar(&opt.OutputDir, "out", "", "`FOLDER` of the retrains (default: /tmp/verifily_retrain/PROJECT)")
 	flags.Var(&seed, "seed", "`SEED`, an integer of any size (default: 42, or that of the configuration)")

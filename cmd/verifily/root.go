@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -61,8 +62,11 @@ func (a *app) command() *cobra.Command {
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours (also when NO_COLOR is set)")
 	flags.Bool("version", false, "print the version")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.train(), a.eval(), a.compare(), a.reproduce(), a.ingest(), a.contamination(), a.contract(), a.decide(),
-		a.retrain(), &cobra.Command{Use: "json", Short: "What --json prints", Long: show.JSONHelp})
+	root.AddCommand(a.train(), a.runs(), a.batch(), a.eval(), a.compare(), a.reproduce(), a.ingest(), a.contamination(), a.contract(), a.decide(),
+		a.retrain(), a.serve(), a.worker(), a.monitor(), &cobra.Command{Use: "json", Short: "What --json prints", Long: show.JSONHelp + show.RunsJSONHelp},
+		&cobra.Command{Use: "policy", Short: "What a policy file says", Long: policyHelp})
+	root.SetHelpCommand(help())
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.SetVersionTemplate("verifily {{.Version}}\n")
 	root.Version = core.Version()
 	for _, cmd := range root.Commands() {
@@ -83,6 +87,27 @@ func (a *app) knownCommand(cmd *cobra.Command, args []string) error {
 		}
 	}
 	return unknown("command", args[0], args[0], names, "verifily")
+}
+
+// help is the command help, which refuses what it does not know.
+func help() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root := cmd.Root()
+			topic, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				var names []string
+				for _, c := range root.Commands() {
+					names = append(names, c.Name())
+				}
+				return unknown("help topic", args[0], args[0], names, "verifily")
+			}
+			topic.InitDefaultHelpFlag()
+			return topic.Help()
+		},
+	}
 }
 
 // begin prepares the output as the flags of the command ask.

@@ -213,7 +213,13 @@ func summary(sums map[string]string) string {
 }
 
 func isWeights(name string) bool {
-	return strings.HasSuffix(name, ".safetensors") && !strings.HasPrefix(name, "checkpoints/") && !strings.Contains(name, "/checkpoints/")
+	return strings.HasSuffix(name, ".safetensors") && !isCheckpoint(name)
+}
+
+// isCheckpoint says whether a file may be deleted to win back space, and so is
+// not sealed: that of a training, or of the training in a retrain.
+func isCheckpoint(name string) bool {
+	return strings.HasPrefix(name, "checkpoints/") || strings.Contains(name, "/checkpoints/")
 }
 
 func plain(sum string) string { return strings.ToLower(strings.TrimPrefix(sum, "sha256:")) }
@@ -258,8 +264,8 @@ func (v *verification) files(ctx context.Context) error {
 	chain := hold("chain", plain(v.hashes.ChainHash), canonical.ChainHash(v.hashes.Files), "chain_hash is not that of the files listed")
 	v.broken = v.broken || chain.Status == Differs
 	v.add(chain)
-	if n := len(seal.Unlisted); n > 0 {
-		v.report.Notes = append(v.report.Notes, fmt.Sprintf("%d files are not covered by hashes.json, the first is %s", n, quiet(seal.Unlisted[0])))
+	if left := slices.DeleteFunc(seal.Unlisted, isCheckpoint); len(left) > 0 {
+		v.report.Notes = append(v.report.Notes, uncovered(left))
 	}
 	return nil
 }
@@ -271,9 +277,7 @@ func (v *verification) decision(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Stat(filepath.Join(v.dir, "decision", "decision.json")); err == nil && !v.covered("decision/decision.json") {
-			v.report.Notes = append(v.report.Notes, "decision: it has no hashes, so a change to it would not be seen")
-		}
+		v.unsealedDecision()
 		return nil
 	}
 	c := Check{Name: "decision", Status: Match}
@@ -287,6 +291,30 @@ func (v *verification) decision(ctx context.Context) error {
 	}
 	v.add(c)
 	return nil
+}
+
+// uncovered tells of files that could change without being seen.
+func uncovered(names []string) string {
+	if len(names) == 1 {
+		return quiet(names[0]) + " is not covered by hashes.json"
+	}
+	return fmt.Sprintf("%d files are not covered by hashes.json, the first is %s", len(names), quiet(names[0]))
+}
+
+// unsealedDecision tells of a decision without hashes: another program's has
+// none, those of one of ours were taken away.
+func (v *verification) unsealedDecision() {
+	there := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(v.dir, "decision", name))
+		return err == nil && !v.covered("decision/"+name)
+	}
+	switch {
+	case there("gates.json"), there("audit_log.jsonl"):
+		v.broken = true
+		v.add(Check{Name: "decision", Status: Differs, Differs: []string{"decision/hashes.json is missing"}})
+	case there("decision.json"):
+		v.report.Notes = append(v.report.Notes, "decision: it has no hashes, so a change to it would not be seen")
+	}
 }
 
 func (v *verification) covered(name string) bool {

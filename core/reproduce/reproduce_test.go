@@ -191,8 +191,29 @@ func TestDecisionWithoutHashes(t *testing.T) {
 	r := verify(t, dir, environment())
 	assert.Equal(t, reproduce.FullMatch, r.Verdict)
 	assert.Equal(t, []string{"decision: it has no hashes, so a change to it would not be seen"}, r.Notes)
+	for _, ours := range []string{"gates.json", "audit_log.jsonl"} { // the hashes of one of ours were taken away
+		path := filepath.Join(dir, "decision", ours)
+		require.NoError(t, os.WriteFile(path, []byte("{}"), 0o644))
+		r = verify(t, dir, environment())
+		assert.Equal(t, reproduce.Mismatch, r.Verdict, ours)
+		assert.Equal(t, []string{"decision/hashes.json is missing"}, check(t, r, "decision").Differs)
+		require.NoError(t, os.Remove(path))
+	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "decision/hashes.json"), []byte("{"), 0o644))
 	assert.Equal(t, reproduce.Mismatch, verify(t, dir, environment()).Verdict)
+}
+
+func TestFilesOutsideTheHashes(t *testing.T) {
+	dir := trained(t, "w", 0.5)
+	for _, name := range []string{"checkpoints/checkpoint-1/model.safetensors", "train/checkpoints/checkpoint-1/model.safetensors"} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("w"), 0o644))
+	}
+	assert.Empty(t, verify(t, dir, environment()).Notes, "checkpoints come and go")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "more.txt"), []byte("w"), 0o644))
+	assert.Equal(t, []string{"more.txt is not covered by hashes.json"}, verify(t, dir, environment()).Notes)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "other.txt"), []byte("w"), 0o644))
+	assert.Equal(t, []string{"2 files are not covered by hashes.json, the first is more.txt"}, verify(t, dir, environment()).Notes)
 }
 
 func TestNothingToVerify(t *testing.T) {

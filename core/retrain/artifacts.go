@@ -120,6 +120,12 @@ type evaluation struct {
 	seconds   float64
 	trainLoss *float64
 	artifact  string // path of the weights in the directory, empty: none
+
+	// Of mode real, as the training's results have them.
+	testData, testDataHash string
+	intervals              map[string]runs.Interval
+	sliceIntervals         map[string]map[string]map[string]runs.Interval
+	perClassIntervals      map[string]map[string]runs.Interval
 }
 
 type numbered struct {
@@ -184,7 +190,9 @@ func evaluationOf(t *Trained) (evaluation, error) {
 		return evaluation{}, err
 	}
 	e := evaluation{task: t.Task, seed: t.Seed, examples: res.NumExamples, nonFinite: res.NonFinite, perClass: res.PerClass, slices: res.Slices,
-		seconds: res.DurationSeconds, artifact: trainedDir + "/" + meta.ArtifactPath}
+		seconds: res.DurationSeconds, artifact: trainedDir + "/" + meta.ArtifactPath,
+		testData: res.TestDataPath, testDataHash: res.TestDataHash,
+		intervals: res.Intervals, sliceIntervals: res.SliceIntervals, perClassIntervals: res.PerClassIntervals}
 	if loss, ok := meta.Metrics["train_loss"]; ok {
 		e.trainLoss = &loss
 	}
@@ -208,7 +216,8 @@ func evaluationOf(t *Trained) (evaluation, error) {
 	return e, nil
 }
 
-// results renders eval/eval_results.json.
+// results renders eval/eval_results.json; what goes beyond the contract stands
+// behind what it names.
 func (e *evaluation) results(runID string) ([]byte, error) {
 	overall := canonical.Object{}
 	for _, m := range e.overall {
@@ -233,8 +242,21 @@ func (e *evaluation) results(runID string) ([]byte, error) {
 		{Key: "hard_examples", Value: hard},
 		{Key: "eval_duration_seconds", Value: e.seconds},
 	}
-	if len(e.nonFinite) > 0 {
-		out = append(out, canonical.Member{Key: "non_finite", Value: map[string]string(e.nonFinite)})
+	for _, extra := range []struct {
+		key   string
+		value any
+		there bool
+	}{
+		{"test_data_path", e.testData, e.testData != ""},
+		{"test_data_hash", e.testDataHash, e.testDataHash != ""},
+		{"intervals", e.intervals, len(e.intervals) > 0},
+		{"slice_intervals", e.sliceIntervals, len(e.sliceIntervals) > 0},
+		{"per_class_intervals", e.perClassIntervals, len(e.perClassIntervals) > 0},
+		{"non_finite", map[string]string(e.nonFinite), len(e.nonFinite) > 0},
+	} {
+		if extra.there {
+			out = append(out, canonical.Member{Key: extra.key, Value: extra.value})
+		}
 	}
 	return canonical.Indent(out)
 }

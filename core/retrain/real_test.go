@@ -40,9 +40,12 @@ func realDeps(t *testing.T, finish func(dir string) error) retrain.Deps {
 		require.NoError(t, err)
 		score := 0.75
 		require.NoError(t, e.Add(runs.Prediction{Input: "in", Prediction: "out", Reference: "out", F1: &score}))
-		require.NoError(t, e.Commit(runs.EvalResults{RunID: w.ID(), NumExamples: 1,
-			Overall: map[string]float64{"eval_loss": 1.5, "f1": 0.75, "exact_match": 1},
-			Slices:  map[string]map[string]runs.SliceMetrics{"source": {"human": {"n": 1, "f1": 0.75}}}},
+		require.NoError(t, e.Commit(runs.EvalResults{RunID: w.ID(), NumExamples: 1, TestDataPath: "splits/test.jsonl", TestDataHash: "sha256:ab",
+			Overall:   map[string]float64{"eval_loss": 1.5, "f1": 0.75, "exact_match": 1},
+			Slices:    map[string]map[string]runs.SliceMetrics{"source": {"human": {"n": 1, "f1": 0.75}}},
+			Intervals: map[string]runs.Interval{"f1": {Low: 0.5, High: 1, N: 1, Method: "bootstrap"}},
+			SliceIntervals: map[string]map[string]map[string]runs.Interval{
+				"source": {"human": {"f1": {Low: 0.25, High: 1, N: 1, Method: "bootstrap"}}}}},
 			[]runs.HardExample{{Rank: 1, PrimaryMetricName: "f1", PrimaryMetric: 0.75}}, nil))
 		m := w.Meta()
 		m.Status, m.ArtifactPath, m.Metrics = runs.StatusCompleted, "model", map[string]float64{"train_loss": 0.25}
@@ -71,6 +74,12 @@ func TestRealMode(t *testing.T) {
 	results := read(t, res.Artifacts.EvalResults)
 	assert.Contains(t, results, "\"overall\": {\n    \"f1\": 0.75,\n    \"exact_match\": 1.0,\n    \"eval_loss\": 1.5\n  }")
 	assert.Contains(t, results, "\"source\": {\n      \"human\": {\n        \"n\": 1,\n        \"f1\": 0.75\n      }\n    }")
+	evaluated, err := r.EvalResults()
+	require.NoError(t, err)
+	assert.Equal(t, runs.Interval{Low: 0.5, High: 1, N: 1, Method: "bootstrap"}, evaluated.Intervals["f1"])
+	assert.Equal(t, "splits/test.jsonl", evaluated.TestDataPath)
+	assert.Equal(t, "sha256:ab", evaluated.TestDataHash)
+	assert.Equal(t, 0.25, evaluated.SliceIntervals["source"]["human"]["f1"].Low)
 	assert.FileExists(t, filepath.Join(res.RunDir, "eval/predictions.jsonl"))
 	for _, dir := range []string{res.RunDir, filepath.Join(res.RunDir, "train")} {
 		seal, err := contract.Verify(context.Background(), dir)

@@ -84,7 +84,7 @@ func Split(ctx context.Context, job Job) (*Splits, error) {
 	}
 	if counts[0] == 0 || counts[2] == 0 {
 		return nil, &fault.DataError{Detail: fault.Detail{Op: "split data set", Path: job.DataPath,
-			Reason: fmt.Sprintf("%d different rows are too few for training and test data", len(rows)), Hint: "give at least a few dozen rows"}}
+			Reason: fmt.Sprintf("too few different rows for training and test data: %d in all", len(rows)), Hint: "give at least a few dozen rows"}}
 	}
 	return writeSplits(job, parts, counts)
 }

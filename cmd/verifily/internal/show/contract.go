@@ -13,6 +13,7 @@ type Contract struct {
 	Run     string // as the user would type it
 	Result  contract.Result
 	Content []contract.Item
+	Note    string // why there is nothing, empty when there is something
 }
 
 func (l *lines) Checked(c Contract) error {
@@ -22,6 +23,9 @@ func (l *lines) Checked(c Contract) error {
 	}
 	l.con.Print(l.heading("run contract of "+c.Run, verdict, style)...)
 	l.con.Print(l.items(c.Result.Checks)...)
+	if c.Note != "" {
+		l.con.Print(item("  note: ", c.Note, l.con.Width())...)
+	}
 	if len(c.Content) > 0 {
 		l.con.Print("", l.con.Paint(console.Bold, "content (told, but not part of the contract)"))
 		l.con.Print(l.items(c.Content)...)
@@ -40,7 +44,7 @@ func (l *lines) items(list []contract.Item) []string {
 		marks = append(marks, m)
 		rows = append(rows, []string{i.File, strings.ToLower(string(i.Status)), i.Detail})
 	}
-	return l.marked([]column{{least: 12}, {}, {least: 8}}, rows, marks)
+	return l.marked([]column{{least: 12}, {}, {least: 8, wraps: true}}, rows, marks)
 }
 
 func (o *objects) Checked(c Contract) error {

@@ -3,6 +3,7 @@ package show
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,10 +45,30 @@ func (l *lines) Decided(v Verdict) error {
 	l.con.Print(l.heading(about, d.Recommendation, styleOf(d.Recommendation))...)
 	l.con.Print(l.gates(d.Gates)...)
 	l.reasons(d)
+	var names []string
+	for _, m := range d.Metrics {
+		names = append(names, m.Name)
+	}
+	l.con.Print(l.unjudged(d.Recommendation, d.Gates, names)...)
 	if v.Dir != "" {
 		l.written(v.Dir)
 	}
 	return nil
+}
+
+// unjudged warns of a run that ships although none of its metrics was held
+// against a limit: the usual criteria are those of sft.
+func (l *lines) unjudged(recommendation string, gates []decision.Gate, metrics []string) []string {
+	judged := func(g decision.Gate) bool {
+		_, isNumber := number(g.Value)
+		return g.N > 0 || isNumber
+	}
+	if recommendation != decision.Ship || len(metrics) == 0 || slices.ContainsFunc(gates, judged) {
+		return nil
+	}
+	slices.Sort(metrics)
+	return append([]string{""}, item("note: ", "no metric of the run was held against a limit; a policy can set one for "+
+		strings.Join(metrics, ", ")+" (verifily help policy)", l.con.Width())...)
 }
 
 // reasons tells why, and how sure the verdict is.
@@ -68,7 +89,8 @@ func (l *lines) gates(gates []decision.Gate) []string {
 	if l.con.Width() < 72 {
 		value /= 2
 	}
-	columns := []column{{head: "GATE", least: 16}, {head: "VALUE", least: value}, {head: "LIMIT", least: 8}, {head: "NOTE", least: 8},
+	columns := []column{{head: "GATE", least: len("contamination"), wraps: true}, {head: "VALUE", least: value, wraps: true},
+		{head: "LIMIT", first: 9, least: 7, wraps: true}, {head: "NOTE", first: 21, least: 8, wraps: true},
 		{head: "EVIDENCE", optional: true}}
 	var rows [][]string
 	var marks []mark

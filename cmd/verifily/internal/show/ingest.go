@@ -7,11 +7,15 @@ import (
 
 func (l *lines) Ingested(s *artifact.Summary) error {
 	width := l.con.Width()
+	pii := "none found"
+	if s.PIIHits > 0 {
+		pii = plural(s.PIIHits, "hit", "hits") + " (report.json says of what kind)"
+	}
 	rows := [][]string{
 		{"rows read", count(s.RowsIn) + " (" + s.Format + ")"},
 		{"rows written", count(s.RowsOut) + " (" + s.Schema + ")"},
 		{"duplicates", count(s.ExactDuplicates)},
-		{"PII", plural(s.PIIHits, "hit", "hits") + " (report.json says of what kind)"},
+		{"PII", pii},
 		{"dataset hash", s.DatasetHash},
 		{"chain hash", s.ChainHash},
 	}

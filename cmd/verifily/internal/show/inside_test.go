@@ -2,6 +2,7 @@ package show
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,4 +91,31 @@ func TestTableCutsAndDrops(t *testing.T) {
 	}, table(28, columns, rows), "first a long cell is cut to half of the line, then columns are left out")
 	assert.Equal(t, []string{`  val…      n`, `  a l…  1,000`, `  b         7`}, table(10, columns, rows), "then it is cut further")
 	assert.Equal(t, []string{"  x  1"}, table(40, []column{{}, {}}, [][]string{{"x", "1"}}), "no heads, no line for them")
+}
+
+// A column that wraps takes lines instead of losing text.
+func TestTableWraps(t *testing.T) {
+	columns := []column{{head: "gate", least: 6, wraps: true}, {head: "limit", first: 5, least: 4, wraps: true}, {head: "n", right: true}}
+	rows := [][]string{{"length=9-12 f1 regression", "0 exact", "77"}, {"f1", "0.5", "1,000"}}
+	assert.Equal(t, []string{
+		`  gate                       limit        n`,
+		`  length=9-12 f1 regression  0 exact     77`,
+		`  f1                         0.5      1,000`,
+	}, table(60, columns, rows))
+	assert.Equal(t, []string{
+		`  gate                       limit      n`,
+		`  length=9-12 f1 regression  0         77`,
+		`                             exact`,
+		`  f1                         0.5    1,000`,
+	}, table(41, columns, rows), "what is to go first goes first")
+	assert.Equal(t, []string{
+		`  gate         limit      n`,
+		`  length=9-12  0         77`,
+		`  f1           exact`,
+		`  regression`,
+		`  f1           0.5    1,000`,
+	}, table(27, columns, rows))
+	long := table(27, columns, [][]string{{strings.Repeat("word ", 100), "", ""}})
+	assert.Len(t, long, 1+mostLines)
+	assert.Contains(t, long[mostLines], "…", "a name of any length is cut in the end")
 }

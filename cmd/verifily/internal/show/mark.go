@@ -24,14 +24,23 @@ var (
 // marked lays out a table whose rows begin with a mark each. columns and rows
 // are without it.
 func (l *lines) marked(columns []column, rows [][]string, marks []mark) []string {
+	var lines []string
+	for _, row := range l.markedRows(columns, rows, marks) {
+		lines = append(lines, row...)
+	}
+	return lines
+}
+
+// markedRows is marked, the lines of a row together.
+func (l *lines) markedRows(columns []column, rows [][]string, marks []mark) [][]string {
 	columns = append([]column{{}}, columns...)
 	whole := make([][]string, len(rows))
 	for i, row := range rows {
 		whole[i] = append([]string{marks[i].sign}, row...)
 	}
-	out := table(l.con.Width(), columns, whole)
+	out := layOut(l.con.Width(), columns, whole)
 	for i, m := range marks {
-		line := &out[len(out)-len(rows)+i]
+		line := &out[len(out)-len(rows)+i][0]
 		*line = strings.Replace(*line, m.sign, l.con.Paint(m.style, m.sign), 1)
 	}
 	return out

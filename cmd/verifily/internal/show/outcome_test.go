@@ -69,7 +69,7 @@ func ingested(say string) *artifact.Summary {
 }
 
 func checked(say string) show.Contract {
-	return show.Contract{Run: "runs/run_1" + say,
+	return show.Contract{Run: "runs/run_1" + say, Note: "there is no such run" + say,
 		Result: contract.Result{HasEval: true, Checks: []contract.Item{{File: "config.yaml", Status: contract.Pass, Detail: "exists"},
 			{File: "hashes.json", Status: contract.Fail, Detail: "is missing" + say}}},
 		Content: []contract.Item{{File: "environment.json", Status: contract.Pass, Detail: "parses" + say}}}
@@ -99,6 +99,7 @@ func retrained(say string) show.Retrain {
 			Overall: map[string]float64{"f1": 0.76, "exact_match": 0.65 + float64(len(say))}}},
 		Result: &retrain.Result{JobType: "RETRAIN", RunDir: "/x/out/runs/retrain_0001" + say, Decision: decision.DontShip, ExitCode: 1,
 			EvalSummary: map[string]float64{"f1": 0.76}, Reasons: []string{"PII hits (1) exceed max allowed (0) " + say},
+			Gates: decided(say).Decision.Gates,
 			Usage: retrain.Usage{RunID: "retrain_0001" + say, Mode: "mock", Units: retrain.BillableUnits{RowsIn: 100, RowsOut: 100},
 				Outcome: retrain.Outcome{ContaminationStatus: retrain.NotChecked}}}}
 }
@@ -225,6 +226,32 @@ func TestComparisonFormats(t *testing.T) {
 		assert.True(t, strings.HasPrefix(out, file.String()), "what is printed is what is written")
 	}
 	assert.ElementsMatch(t, []string{show.Table, show.AsJSON, show.CSV, show.Markdown}, show.CompareFormats())
+}
+
+// A run that ships because nothing was asked of its metrics is told apart.
+func TestNothingWasJudged(t *testing.T) {
+	accuracy := decision.Metrics{{Name: "accuracy", Value: decision.Number{}}}
+	unmeasured := decision.Gate{Name: "f1", Status: decision.GateNotChecked, Threshold: json.Number("0.5"), Rule: ">=", Detail: "not measured"}
+	judged := decision.Gate{Name: "accuracy", Status: decision.GatePass, Value: json.Number("0.75"), Threshold: json.Number("0.5"), Rule: ">=", N: 40}
+	for name, c := range map[string]struct {
+		decision decision.Decision
+		told     bool
+	}{
+		"ships, nothing judged":  {decision.Decision{Recommendation: decision.Ship, Metrics: accuracy, Gates: []decision.Gate{unmeasured}}, true},
+		"ships, judged":          {decision.Decision{Recommendation: decision.Ship, Metrics: accuracy, Gates: []decision.Gate{unmeasured, judged}}, false},
+		"ships, no metrics":      {decision.Decision{Recommendation: decision.Ship, Gates: []decision.Gate{unmeasured}}, false},
+		"does not ship, nothing": {decision.Decision{Recommendation: decision.DontShip, Metrics: accuracy, Gates: []decision.Gate{unmeasured}}, false},
+	} {
+		out := tell(t, 80, false, func(p show.Printer) error { return p.Decided(show.Verdict{Run: "r", Decision: &c.decision}) })
+		const note = "note: no metric of the run was held against a limit; a policy can set one for\n      accuracy"
+		assert.Equal(t, c.told, strings.Contains(out, note), "%s: %s", name, out)
+	}
+}
+
+func TestIngestedWithoutPersonalData(t *testing.T) {
+	s := ingested("")
+	s.PIIHits = 0
+	assert.Regexp(t, "(?m)^  PII +none found$", tell(t, 80, false, func(p show.Printer) error { return p.Ingested(s) }))
 }
 
 // What a decision, a comparison and a check print is what their packages made.

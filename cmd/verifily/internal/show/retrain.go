@@ -2,10 +2,13 @@ package show
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/console"
 	"github.com/verifily/verifily-tui/core"
+	"github.com/verifily/verifily-tui/core/retrain"
 )
 
 // Retrain is the outcome of a retrain.
@@ -23,21 +26,18 @@ func (l *lines) Retrained(r Retrain) error {
 	l.con.Print(l.heading("retrain "+res.Usage.RunID+" ("+res.Usage.Mode+")", res.Decision, styleOf(res.Decision))...)
 	overall := r.Eval.overall()
 	l.con.Print(r.Eval.metrics(metricNames(r.Task, overall), overall, width)[1:]...)
-	contract := "valid"
-	if !res.Usage.Outcome.ContractValid {
-		contract = "invalid"
+	if res.Usage.Mode == retrain.ModeMock {
+		l.con.Print(item("  ", "nothing was trained: these follow from the data set and the seed alone", width)...)
 	}
 	l.con.Print("")
-	l.con.Print(table(width, []column{{}, {least: 8}}, [][]string{
-		{"rows", fmt.Sprintf("%s in, %s used", count(res.Usage.Units.RowsIn), count(res.Usage.Units.RowsOut))},
-		{"contract", contract},
-		{"contamination", strings.ToLower(strings.ReplaceAll(res.Usage.Outcome.ContaminationStatus, "_", " "))},
-	})...)
+	l.con.Print(l.gates(res.Gates)...)
 	l.con.Print("", l.con.Paint(console.Bold, "reasons"))
 	for _, reason := range res.Reasons {
 		l.con.Print(item("  - ", reason, width)...)
 	}
-	l.con.Print("", fmt.Sprintf("exit code %d", res.ExitCode), "")
+	l.con.Print(l.unjudged(res.Decision, res.Gates, slices.Collect(maps.Keys(res.EvalSummary)))...)
+	rows := fmt.Sprintf("%s in, %s used", plural(res.Usage.Units.RowsIn, "row", "rows"), count(res.Usage.Units.RowsOut))
+	l.con.Print("", fmt.Sprintf("%s, exit code %d", rows, res.ExitCode), "")
 	l.con.Print(places([]place{
 		{name: "run", value: r.Run},
 		{name: "decision", value: r.Run + "/decision/decision.txt"},

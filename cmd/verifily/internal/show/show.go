@@ -35,6 +35,8 @@ type Printer interface {
 	Decided(Verdict) error
 	Retrained(Retrain) error
 	Reproduced(Reproduction) error
+	ListedRuns(Runs) error
+	ShownRun(ShownRun) error
 	// Failed tells why the command ends without a result.
 	Failed(Failure)
 }
