@@ -53,16 +53,17 @@ type simd struct {
 	scratch []float32
 	// stripRow values of a column of a are copied side by side, room for the
 	// highest of the widest tiles.
-	stripRow int
-	packedA  []float32
-	packedB  []float32
-	turn     []float32
-	t        tile
-	groups   []columns
+	stripRow   int
+	shortStrip int // most rows of a strip when k is short
+	packedA    []float32
+	packedB    []float32
+	turn       []float32
+	t          tile
+	groups     []columns
 }
 
-func newSIMD(isa string, stripRow int, sets []tileSet, few []fewSet, rows *rowSet) *simd {
-	return &simd{isa: isa, stripRow: stripRow, sets: sets, fewSets: few, rows: rows,
+func newSIMD(isa string, stripRow, shortStrip int, sets []tileSet, few []fewSet, rows *rowSet) *simd {
+	return &simd{isa: isa, stripRow: stripRow, shortStrip: shortStrip, sets: sets, fewSets: few, rows: rows,
 		scratch: alignedFloats(sumChunk),
 		packedA: alignedFloats(stripsAhead * blockK * stripRow),
 		packedB: alignedFloats(blockK * (blockN + 32)),
@@ -157,6 +158,10 @@ const directRows = 24
 // the first-level cache wherever they lie.
 const shallow = 64
 
+// short is the k up to which strips are low: writing a tile takes as long as
+// computing it, and only small tiles are written while the next is computed.
+const short = 16
+
 // block computes columns j..j+nc of c over s.t.k columns of a from p on, in
 // strips of nearly equal height.
 func (s *simd) block(c, a, b Matrix, j, nc, p int, direct bool) {
@@ -177,6 +182,9 @@ func (s *simd) block(c, a, b Matrix, j, nc, p int, direct bool) {
 		t.aRow, t.aCol = 4, 4*s.stripRow
 	}
 	most := len(s.groups[0].set.tiles) - 1
+	if t.k <= short {
+		most = min(most, s.shortStrip)
+	}
 	left := stripRows(c.Rows, most)
 	for i := 0; i < c.Rows; left-- {
 		rows := stripRows(c.Rows-i, left)

@@ -5,6 +5,9 @@ Reads DIR/model.safetensors, DIR/adapter.safetensors (LoRA only) and
 DIR/job.json; prints one JSON object.
 
     python3 torch_reference.py DIR
+
+REFERENCE_DTYPE=float64 computes everything in double precision: the truth that
+the losses of both programs are held against.
 """
 
 import json
@@ -20,8 +23,11 @@ import torch
 import torch.nn.functional as F
 
 
+DTYPE = getattr(torch, os.environ.get("REFERENCE_DTYPE", "float32"))
+
+
 def load(path):
-    """The float32 tensors of a safetensors file, by name."""
+    """The float32 tensors of a safetensors file, by name, as DTYPE."""
     with open(path, "rb") as f:
         (size,) = struct.unpack("<Q", f.read(8))
         header = json.loads(f.read(size))
@@ -31,7 +37,7 @@ def load(path):
         if name == "__metadata__":
             continue
         start, end = info["data_offsets"]
-        out[name] = torch.frombuffer(data, dtype=torch.float32, count=(end - start) // 4, offset=start).reshape(info["shape"]).clone()
+        out[name] = torch.frombuffer(data, dtype=torch.float32, count=(end - start) // 4, offset=start).reshape(info["shape"]).to(DTYPE, copy=True)
     return out
 
 
@@ -41,7 +47,7 @@ class Llama:
         half = arch["head_dim"] // 2
         freq = arch["rope_theta"] ** (-torch.arange(half, dtype=torch.float64) * 2 / arch["head_dim"])
         angles = torch.outer(torch.arange(1024, dtype=torch.float64), freq)
-        self.cos, self.sin = angles.cos().float(), angles.sin().float()
+        self.cos, self.sin = angles.cos().to(DTYPE), angles.sin().to(DTYPE)
 
     def linear(self, x, name):
         y = x @ self.w[name + ".weight"].T
@@ -64,7 +70,7 @@ class Llama:
         batch, n = ids.shape
         first = 0 if not cache else cache[0][0].shape[2]
         x = self.w["model.embed_tokens.weight"][ids]
-        mask = torch.full((n, first + n), float("-inf")).triu(first + 1)
+        mask = torch.full((n, first + n), float("-inf"), dtype=DTYPE).triu(first + 1)
         split = lambda t, heads: t.view(batch, n, heads, a["head_dim"]).transpose(1, 2)
         for i in range(a["num_hidden_layers"]):
             p = f"model.layers.{i}."
@@ -125,6 +131,22 @@ def generate(model, job):
     return torch.cat(out, 1).tolist(), times
 
 
+def gemm(job):
+    """The speed of x @ w.T for each shape: the best of many short runs."""
+    speeds = []
+    for m, n, k in job["shapes"]:
+        x, w, out = torch.rand(m, k), torch.rand(n, k).T, torch.empty(m, n)
+        runs = max(1, 20_000_000 // (2 * m * n * k))
+        best = 0.0
+        for _ in range(30):
+            start = time.perf_counter()
+            for _ in range(runs):
+                torch.mm(x, w, out=out)
+            best = max(best, 2e-9 * m * n * k * runs / (time.perf_counter() - start))
+        speeds.append(best)
+    return speeds
+
+
 def blas():
     """The BLAS and the core it chose, from the libraries this process mapped."""
     names = set()
@@ -147,6 +169,9 @@ def main():
     with open(os.path.join(directory, "job.json")) as f:
         job = json.load(f)
     torch.set_num_threads(job["threads"])
+    if job["kind"] == "gemm":
+        print(json.dumps({"torch": torch.__version__, "blas": blas(), "threads": torch.get_num_threads(), "gflops": gemm(job)}))
+        return
     weights = load(os.path.join(directory, "model.safetensors"))
     adapter = load(os.path.join(directory, "adapter.safetensors")) if job["lora"] else {}
     trainable = adapter if job["lora"] else weights

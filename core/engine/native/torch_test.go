@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 
 // torchJob is job.json, the same for both programs.
 type torchJob struct {
-	Kind        string    `json:"kind"` // train or generate
+	Kind        string    `json:"kind"` // train, generate or gemm
 	Arch        archFile  `json:"arch"`
 	LoRA        bool      `json:"lora"`
 	Scale       float64   `json:"scale"`
@@ -53,6 +53,9 @@ type torchJob struct {
 	Prompts     [][]int32 `json:"prompts"`
 	NewTokens   int       `json:"new_tokens"`
 	Threads     int       `json:"threads"`
+	// Shapes are products: rows and columns of the result, and the terms of each
+	// sum.
+	Shapes [][3]int `json:"shapes"`
 }
 
 // torchResult is what either program prints.
@@ -64,6 +67,7 @@ type torchResult struct {
 	Losses    []float64 `json:"losses"`
 	Tokens    [][]int32 `json:"tokens"`
 	Seconds   float64   `json:"seconds"` // median of all steps but the first
+	GFLOPS    []float64 `json:"gflops"`  // of each shape: the best of many short runs
 	PeakBytes int64     `json:"peak_bytes"`
 }
 
@@ -75,19 +79,22 @@ var torchLoRA = &loraSpec{r: 16, alpha: 32, modules: []string{"q_proj", "v_proj"
 
 func BenchmarkTorch(b *testing.B) {
 	micro := benchArch(b, "builtin:micro", 4096)
-	fmt.Printf("\n%-22s %10s %10s %7s %10s %10s %7s %12s\n", "job", "this", "torch", "ratio", "memory", "torch", "ratio", "loss diff")
+	fmt.Printf("\n%-22s %10s %10s %7s %10s %10s %7s %12s %10s %10s\n", "job", "this", "torch", "ratio", "memory", "torch", "ratio",
+		"this-torch", "this-f64", "torch-f64")
 	for _, c := range []struct {
 		name         string
 		arch         Arch
+		isa          string // forced on both programs, or empty
 		lora         bool
 		batch, steps int
 		pairs        int
 	}{
-		{"lora 256x6", micro, true, 8, 6, 5},
-		{"full 256x6", micro, false, 8, 6, 5},
-		{"lora 135M", shape135M, true, 4, 5, 3},
-		{"full 135M", shape135M, false, 4, 5, 3},
-		{"generate 256x6", micro, false, 16, 3, 5},
+		{"lora 256x6", micro, "", true, 8, 6, 5},
+		{"lora 256x6 avx2", micro, "avx2", true, 8, 6, 5},
+		{"full 256x6", micro, "", false, 8, 6, 5},
+		{"lora 135M", shape135M, "", true, 4, 5, 3},
+		{"full 135M", shape135M, "", false, 4, 5, 3},
+		{"generate 256x6", micro, "", false, 16, 3, 5},
 	} {
 		b.Run(strings.ReplaceAll(c.name, " ", "-"), func(b *testing.B) {
 			dir := b.TempDir()
@@ -103,10 +110,14 @@ func BenchmarkTorch(b *testing.B) {
 			writeTorchJob(b, dir, c.arch, job)
 			var ours, theirs []torchResult
 			for range c.pairs {
-				ours = append(ours, runBench(b, exec.Command(os.Args[0]), torchChild+"="+dir))
-				theirs = append(theirs, runTorch(b, dir))
+				ours = append(ours, runThis(b, dir, c.isa))
+				theirs = append(theirs, runTorch(b, dir, c.isa, "float32"))
 			}
-			printTorch(c.name, job, ours, theirs)
+			exact := torchResult{}
+			if job.Kind == "train" {
+				exact = runTorch(b, dir, c.isa, "float64")
+			}
+			printTorch(c.name, job, ours, theirs, exact)
 		})
 	}
 }
@@ -133,7 +144,8 @@ func writeTorchJob(b *testing.B, dir string, arch Arch, job torchJob) {
 }
 
 // runTorch runs the PyTorch reference with the BLAS kernels that fit the CPU.
-func runTorch(b *testing.B, dir string) torchResult {
+// ISA is the instruction set of both, or empty for the best.
+func runTorch(b *testing.B, dir, isa, dtype string) torchResult {
 	b.Helper()
 	python := os.Getenv("PYTHON")
 	if python == "" {
@@ -143,15 +155,31 @@ func runTorch(b *testing.B, dir string) torchResult {
 		b.Fatalf("%s cannot import torch: %s\ninstall it (Debian: apt-get install python3-torch libopenblas0-openmp), or set PYTHON to an interpreter that has it",
 			python, strings.TrimSpace(string(out)))
 	}
-	k, err := tensor.New()
-	require.NoError(b, err)
-	core := map[string]string{"avx512": "SkylakeX", "avx2": "Haswell"}[k.ISA()]
-	return runBench(b, exec.Command(python, "../../../testdata/bench/torch_reference.py", dir), "OPENBLAS_CORETYPE="+core)
+	env := []string{"REFERENCE_DTYPE=" + dtype}
+	if isa == "" {
+		k, err := tensor.New()
+		require.NoError(b, err)
+		isa = k.ISA()
+	} else {
+		env = append(env, "ATEN_CPU_CAPABILITY="+isa)
+	}
+	core := map[string]string{"avx512": "SkylakeX", "avx2": "Haswell"}[isa]
+	return runBench(b, exec.Command(python, "../../../testdata/bench/torch_reference.py", dir), append(env, "OPENBLAS_CORETYPE="+core)...)
 }
 
-func runBench(b *testing.B, cmd *exec.Cmd, env string) torchResult {
+// runThis runs this engine's part in a process of its own.
+func runThis(b *testing.B, dir, isa string) torchResult {
 	b.Helper()
-	cmd.Env = append(os.Environ(), env)
+	env := []string{torchChild + "=" + dir}
+	if isa != "" {
+		env = append(env, "VERIFILY_ISA="+isa)
+	}
+	return runBench(b, exec.Command(os.Args[0]), env...)
+}
+
+func runBench(b *testing.B, cmd *exec.Cmd, env ...string) torchResult {
+	b.Helper()
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	require.NoError(b, err)
@@ -160,8 +188,9 @@ func runBench(b *testing.B, cmd *exec.Cmd, env string) torchResult {
 	return r
 }
 
-// printTorch prints one row: medians of the pairs, and the ratio pair by pair.
-func printTorch(name string, job torchJob, ours, theirs []torchResult) {
+// printTorch prints one row: medians of the pairs, the ratio pair by pair, and
+// how far the losses of the two and of a double precision run lie apart.
+func printTorch(name string, job torchJob, ours, theirs []torchResult, exact torchResult) {
 	var a, t, ratio, mem, tmem []float64
 	for i := range ours {
 		a, t = append(a, ours[i].Seconds), append(t, theirs[i].Seconds)
@@ -170,11 +199,7 @@ func printTorch(name string, job torchJob, ours, theirs []torchResult) {
 	}
 	diff := "tokens equal"
 	if job.Kind == "train" {
-		worst := 0.0
-		for i := range min(5, len(ours[0].Losses)) {
-			worst = max(worst, abs(ours[0].Losses[i]-theirs[0].Losses[i]))
-		}
-		diff = fmt.Sprintf("%.1e", worst)
+		diff = fmt.Sprintf("%.1e %10.1e %10.1e", lossDifference(ours[0], theirs[0]), lossDifference(ours[0], exact), lossDifference(theirs[0], exact))
 	} else if !slices.EqualFunc(ours[0].Tokens, theirs[0].Tokens, slices.Equal) {
 		diff = "tokens differ"
 	}
@@ -183,6 +208,15 @@ func printTorch(name string, job torchJob, ours, theirs []torchResult) {
 	if name == "lora 256x6" {
 		fmt.Printf("  torch %s, %s, %d threads; this engine: %s, %d workers\n", theirs[0].Torch, theirs[0].BLAS, theirs[0].Threads, ours[0].ISA, ours[0].Threads)
 	}
+}
+
+// lossDifference is the largest over the first five steps.
+func lossDifference(a, b torchResult) float64 {
+	worst := 0.0
+	for i := range min(5, len(a.Losses)) {
+		worst = max(worst, abs(a.Losses[i]-b.Losses[i]))
+	}
+	return worst
 }
 
 func abs(x float64) float64 { return max(x, -x) }
@@ -201,6 +235,17 @@ func benchChild(dir string) error {
 	var job torchJob
 	if err := json.Unmarshal(data, &job); err != nil {
 		return err
+	}
+	if job.Kind == "gemm" {
+		k, err := tensor.New()
+		if err != nil {
+			return err
+		}
+		res := torchResult{ISA: k.ISA(), Threads: 1}
+		for _, s := range job.Shapes {
+			res.GFLOPS = append(res.GFLOPS, benchProduct(k, s[0], s[1], s[2]))
+		}
+		return json.NewEncoder(os.Stdout).Encode(res)
 	}
 	if err := writeJSON(filepath.Join(dir, configName), job.Arch); err != nil {
 		return err
@@ -295,4 +340,55 @@ func benchGenerate(p *pool, job torchJob) (out [][]int32, times []float64) {
 		times = append(times, time.Since(start).Seconds())
 	}
 	return out, times
+}
+
+// BenchmarkTorchGemm compares single products on one thread, the shapes of
+// training and those of adapters, for each instruction set of the machine.
+func BenchmarkTorchGemm(b *testing.B) {
+	job := torchJob{Kind: "gemm", Threads: 1, Shapes: [][3]int{
+		{256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024}, {256, 688, 256}, {256, 1536, 576},
+		{512, 16, 256}, {512, 256, 16}, {16, 256, 512}, {512, 8, 256}, {512, 256, 8},
+	}}
+	fmt.Printf("\n%-10s %-18s %12s %12s %7s\n", "isa", "product", "this GFLOPS", "torch", "ratio")
+	for _, isa := range tensor.ISAs() {
+		if isa == "generic" {
+			continue
+		}
+		b.Run(isa, func(b *testing.B) {
+			dir := b.TempDir()
+			require.NoError(b, writeJSON(filepath.Join(dir, "job.json"), job))
+			ours, theirs := make([][]float64, len(job.Shapes)), make([][]float64, len(job.Shapes))
+			for range 5 {
+				a, t := runThis(b, dir, isa), runTorch(b, dir, isa, "float32")
+				for i := range job.Shapes {
+					ours[i], theirs[i] = append(ours[i], a.GFLOPS[i]), append(theirs[i], t.GFLOPS[i])
+				}
+			}
+			for i, s := range job.Shapes {
+				var ratio []float64
+				for j := range ours[i] {
+					ratio = append(ratio, ours[i][j]/theirs[i][j])
+				}
+				fmt.Printf("%-10s %-18s %12.1f %12.1f %7.2f\n", isa, fmt.Sprintf("%d x %d x %d", s[0], s[1], s[2]), median(ours[i]), median(theirs[i]), median(ratio))
+			}
+		})
+	}
+}
+
+// benchProduct is the speed of x·Wᵀ, the product of a linear layer.
+func benchProduct(k tensor.Kernels, m, n, depth int) float64 {
+	rng := tensor.NewPhilox(5)
+	a, w, c := make([]float32, m*depth), make([]float32, n*depth), make([]float32, m*n)
+	rng.Uniform(a, 1)
+	rng.Uniform(w, 1)
+	runs := max(1, 20_000_000/(2*m*n*depth))
+	best := 0.0
+	for range 30 {
+		start := time.Now()
+		for range runs {
+			k.Gemm(tensor.Mat(c, m, n), tensor.Mat(a, m, depth), tensor.Mat(w, n, depth).T(), false)
+		}
+		best = max(best, float64(2*m*n*depth*runs)/float64(time.Since(start).Nanoseconds()))
+	}
+	return best
 }
