@@ -158,7 +158,7 @@ func (s *setup) warnings() []string {
 
 // processBytes is what the program needs besides the model: code, the Go
 // runtime with its garbage, tokenizer and rows. Measured on small runs.
-const processBytes = 52 << 20
+const processBytes = 30 << 20
 
 // probe does the work of one step twice and tells how long all steps will
 // take, and how much memory they need.

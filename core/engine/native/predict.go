@@ -161,6 +161,7 @@ func (Engine) Predict(ctx context.Context, job engine.PredictJob, each func(runs
 		return err
 	}
 	defer func() { err = firstError(err, p.close()) }()
+	defer tightHeap()()
 	e := &examples{file: job.Test, tok: p.tok, maxLen: p.cfg.Training.MaxSeqLength, labels: labelIndex(p.model.Arch.Labels)}
 	if err := e.checkLabels(); err != nil {
 		return err

@@ -33,6 +33,7 @@ func (idle) SumSquares(x []float32) float64                                   { 
 // float32 values.
 func (m *Model) scratchFloats(u *unit, drop dropout) int {
 	w := newWorker(idle{}, m)
+	w.a.measuring = true
 	turn := newTurnstile(m.stages())
 	slots := &embedSlots{}
 	if m.Embed.trainable() {

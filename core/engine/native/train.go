@@ -88,6 +88,7 @@ func (Engine) Train(ctx context.Context, job engine.Job, emit func(engine.Event)
 		return nil, t.failed(err)
 	}
 	t.announce()
+	defer tightHeap()()
 	return t.run(ctx)
 }
 

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMemoryIsAsPlanned holds the memory that a dry run states against the most
+// that the training then has resident, for configurations that differ in what
+// takes the memory.
+func TestMemoryIsAsPlanned(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "train.jsonl"), randomRows(24, 90), 0o644))
+	program := filepath.Join(dir, "verifily")
+	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, c := range []struct{ name, model, lora string }{
+		{"small, all trained", "builtin:nano", "{enabled: false}"},
+		{"all trained", "builtin:micro", "{enabled: false}"},
+		{"adapters", "builtin:micro", "{r: 16}"},
+		{"adapters of everything", "builtin:micro", "{r: 64, target_modules: [all-linear]}"},
+		{"adapters over 4 bits", "builtin:micro", "{r: 16, quantization: 4bit}"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := filepath.Join(dir, "train.yaml")
+			text := fmt.Sprintf("task: sft\nbase_model: %s\ndata_paths: {train: train.jsonl}\nlora: %s\n"+
+				"training: {num_epochs: 1, batch_size: 12, gradient_accumulation_steps: 1, max_seq_length: 512}\n"+
+				"eval: {enabled: false}\noutput: {dir: runs}\n", c.model, c.lora)
+			require.NoError(t, os.WriteFile(config, []byte(text), 0o644))
+			plan := exec.Command(program, "train", "--config", config, "--dry-run", "--json")
+			plan.Dir = dir
+			stated, err := plan.Output()
+			require.NoError(t, err)
+			var event struct {
+				Memory int64 `json:"estimated_memory_bytes"`
+			}
+			first, _, _ := strings.Cut(string(stated), "\n")
+			require.NoError(t, json.Unmarshal([]byte(first), &event))
+
+			// The figure of the kernel starts with what the parent has resident, so a
+			// small program stands between.
+			train := exec.Command("sh", "-c", program+" train --config train.yaml --json >/dev/null")
+			train.Dir = dir
+			out, err := train.CombinedOutput()
+			require.NoError(t, err, string(out))
+			measured := train.ProcessState.SysUsage().(*syscall.Rusage).Maxrss * 1024
+			t.Logf("stated %d MB, measured %d MB", event.Memory/1e6, measured/1e6)
+			assert.InEpsilon(t, measured, event.Memory, 0.15)
+		})
+	}
+}
+
+// randomRows are sft rows of so many random words.
+func randomRows(n, words int) []byte {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var b strings.Builder
+	for range n {
+		var text []string
+		for range words {
+			word := make([]byte, 3+rng.IntN(6))
+			for i := range word {
+				word[i] = byte('a' + rng.IntN(26))
+			}
+			text = append(text, string(word))
+		}
+		fmt.Fprintf(&b, `{"instruction": "Say it again.", "input": %q, "output": %q}`+"\n", strings.Join(text[:words/2], " "), strings.Join(text, " "))
+	}
+	return []byte(b.String())
+}
