@@ -33,6 +33,7 @@ type TrainOptions struct {
 	DryRun     bool               // only check and plan: the plan goes to Plan and nothing is written
 	Plan       *engine.Plan       // receives the plan of a dry run
 	ResumeFrom string             // a run directory, or one of its checkpoints
+	JobID      string             // of whoever asks for the run, kept in run_meta.json; may be empty
 	Control    *engine.Control    // pauses and asks for checkpoints; may be nil
 	Events     func(engine.Event) // is told what happens, in order; may be nil
 	Started    func(*runs.Run)    // is told the run directory once the run is sure to have one; may be nil
@@ -187,7 +188,7 @@ func (t *trainRun) open(ctx context.Context) error {
 	seed := json.Number(strconv.FormatInt(c.Seed, 10))
 	t.meta = runs.Meta{
 		Task: c.Task, BaseModel: c.BaseModel, DatasetVersion: t.job.Data.Version, ComputeMode: c.Compute.Mode, Device: "cpu",
-		ConfigHash: c.Hash(), DataHash: t.job.Data.DataHash, EnvironmentHash: envHash, Seed: seed, Version: Version(),
+		JobID: t.opt.JobID, ConfigHash: c.Hash(), DataHash: t.job.Data.DataHash, EnvironmentHash: envHash, Seed: seed, Version: Version(),
 	}
 	t.meta.ReproducibilityHash = reproducibilityHash(t.meta)
 	if c.Name != nil {
@@ -205,14 +206,13 @@ func (t *trainRun) open(ctx context.Context) error {
 	}
 	_, missing := os.Stat(c.Output.Dir)
 	t.madeRoot = missing != nil
-	if t.w, err = runs.Create(c.Output.Dir, runs.CreateOptions{Meta: t.meta}); err != nil {
+	fill := func(w *runs.Writer) error { t.w = w; return t.writeInputs(env) }
+	if t.w, err = runs.Create(c.Output.Dir, runs.CreateOptions{Meta: t.meta, Fill: fill}); err != nil {
+		t.removeRoot()
 		return &TrainingError{Detail: fault.Detail{Op: "make run directory", Path: c.Output.Dir, Err: err,
 			Hint: "check output.dir, its permissions and the free space"}}
 	}
 	t.meta = t.w.Meta()
-	if err := t.writeInputs(env); err != nil {
-		return errors.Join(&TrainingError{Detail: detail("write run", t.w.Dir(), err)}, t.discard())
-	}
 	return nil
 }
 
@@ -396,8 +396,14 @@ func (t *trainRun) totalSteps() int {
 // discard removes the directory of a run that could not start.
 func (t *trainRun) discard() error {
 	err := errors.Join(t.w.Close(), os.RemoveAll(t.w.Dir()))
+	t.removeRoot()
+	return err
+}
+
+// removeRoot removes the folder of the runs if it was made for this one and
+// holds no other.
+func (t *trainRun) removeRoot() {
 	if t.madeRoot {
 		_ = os.Remove(t.cfg.Output.Dir) // stays when another run stands in it
 	}
-	return err
 }

@@ -5,6 +5,9 @@
 //
 // # Writing
 //
+// A new run appears whole: its folder is hidden until it holds what the run
+// starts with.
+//
 // One Writer owns a run: it holds an exclusive lock from Create or Reopen to
 // Finish or Close, and a heartbeat file tells machines that do not see the
 // lock. Every file is whole or absent, except train_log.jsonl, which grows by

@@ -50,6 +50,9 @@ func BeginEvalIn(dir string) (*Evaluation, error) {
 	e := &Evaluation{dir: dir, made: missingFolders(dir)}
 	err := os.MkdirAll(dir, dirPerm)
 	if err == nil {
+		for _, name := range []string{predictionsFile, hardFile, confusionFile, resultsFile} {
+			atomicfile.Sweep(filepath.Join(dir, name))
+		}
 		e.predictions, err = atomicfile.Create(filepath.Join(dir, predictionsFile), filePerm)
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/verifily/verifily-tui/runs/canonical"
@@ -14,6 +15,18 @@ import (
 var lineFields = map[string]bool{
 	"step": true, "epoch": true, "loss": true, "learning_rate": true, "grad_norm": true,
 	"eval_loss": true, "tokens": true, "tokens_per_second": true, "timestamp": true, "non_finite": true,
+}
+
+// TotalSteps is how many optimiser steps a run of a number of epochs will have:
+// as many an epoch as so far. 0 when that is not known.
+func (l LogLine) TotalSteps(epochs int) int {
+	if !(l.Epoch > 0) || l.Step < 1 || epochs < 1 {
+		return 0
+	}
+	if total := math.Round(float64(l.Step) / l.Epoch * float64(epochs)); total < math.MaxInt32 {
+		return int(total)
+	}
+	return 0
 }
 
 // encode returns the line for the file, newline included.

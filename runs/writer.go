@@ -2,8 +2,6 @@ package runs
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -57,22 +55,14 @@ var (
 	ErrClosed = errors.New("the run is closed")
 )
 
-// CreateOptions says what a new run starts with.
-type CreateOptions struct {
-	// Meta is the first run_meta.json. RunID is set by Create, StartedAt and
-	// Status (running) where they are empty.
-	Meta Meta
-	// Now tells the time; nil means time.Now.
-	Now func() time.Time
-}
-
 // Writer writes one run. It holds the run's lock until Close or Finish. Its
 // methods may be called from several goroutines.
 type Writer struct {
-	dir  string
+	id   string
+	dir  string // absolute
 	now  func() time.Time
 	lock *flock.Flock
-	beat *heartbeat
+	beat *heartbeat // nil until the folder has its name
 
 	opened  time.Time
 	earlier float64 // seconds of the stretches before Reopen
@@ -82,58 +72,6 @@ type Writer struct {
 	log    *os.File
 	size   int64 // of the log, whole lines only
 	closed bool
-}
-
-// Create makes a new run folder in root, which is made if need be, named
-// run_YYYYMMDD_HHMMSS_ and six random hex digits (UTC), and writes
-// run_meta.json. On error nothing is left behind.
-func Create(root string, opt CreateOptions) (*Writer, error) {
-	now := opt.Now
-	if now == nil {
-		now = time.Now
-	}
-	started := now().UTC()
-	dir, err := makeRunDir(root, started)
-	if err != nil {
-		return nil, fmt.Errorf("create run: %w", err)
-	}
-	m := opt.Meta
-	m.RunID = filepath.Base(dir)
-	if m.StartedAt == "" {
-		m.StartedAt = FormatTime(started)
-	}
-	if m.Status == "" {
-		m.Status = StatusRunning
-	}
-	w, err := openWriter(dir, now, m)
-	if err != nil {
-		_ = os.RemoveAll(dir) // made just now, by us
-		return nil, fmt.Errorf("create run: %w", err)
-	}
-	return w, nil
-}
-
-// makeRunDir tries new random ends of the name until one is free.
-func makeRunDir(root string, at time.Time) (string, error) {
-	if err := os.MkdirAll(root, dirPerm); err != nil {
-		return "", err
-	}
-	for range 100 {
-		var random [3]byte
-		if _, err := rand.Read(random[:]); err != nil {
-			return "", err
-		}
-		dir := filepath.Join(root, "run_"+at.Format("20060102_150405")+"_"+hex.EncodeToString(random[:]))
-		err := os.Mkdir(dir, dirPerm)
-		if errors.Is(err, os.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		return dir, atomicfile.SyncDir(root)
-	}
-	return "", fmt.Errorf("no free run name in %s", root)
 }
 
 // Reopen takes up a run that stopped before it was completed, to resume it: it
@@ -179,7 +117,7 @@ func reopen(dir string, lock *flock.Flock) (*Writer, error) {
 	}
 	m.RunID = filepath.Base(dir)
 	m.Status, m.CompletedAt, m.Error = StatusRunning, "", ""
-	w := &Writer{dir: dir, now: time.Now, lock: lock}
+	w := &Writer{id: m.RunID, dir: dir, now: time.Now, lock: lock}
 	return w, w.start(m)
 }
 
@@ -207,22 +145,6 @@ func clean(dir string) error {
 	return remove(filepath.Join(dir, hashesFile))
 }
 
-func openWriter(dir string, now func() time.Time, m Meta) (*Writer, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
-	}
-	lock, err := lockRun(dir)
-	if err != nil {
-		return nil, err
-	}
-	w := &Writer{dir: dir, now: now, lock: lock}
-	if err := w.start(m); err != nil {
-		return nil, errors.Join(err, lock.Unlock())
-	}
-	return w, nil
-}
-
 // start starts the heartbeat, writes the meta data and opens the log.
 func (w *Writer) start(m Meta) error {
 	w.opened = w.now()
@@ -243,7 +165,7 @@ func (w *Writer) start(m Meta) error {
 func (w *Writer) Dir() string { return w.dir }
 
 // ID returns the run id, which is the name of the folder.
-func (w *Writer) ID() string { return filepath.Base(w.dir) }
+func (w *Writer) ID() string { return w.id }
 
 // Meta returns run_meta.json as last written.
 func (w *Writer) Meta() Meta {
@@ -457,6 +379,12 @@ func (w *Writer) close() error {
 		return nil
 	}
 	w.closed = true
-	w.beat.stop()
-	return errors.Join(w.log.Close(), w.lock.Unlock())
+	var err error
+	if w.beat != nil {
+		w.beat.stop()
+	}
+	if w.log != nil {
+		err = w.log.Close()
+	}
+	return errors.Join(err, w.lock.Unlock())
 }

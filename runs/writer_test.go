@@ -62,6 +62,63 @@ func TestCreateWhereNothingCanBeWritten(t *testing.T) {
 	assert.Empty(t, entries, "nothing is left of a run that could not start")
 }
 
+// TestARunAppearsWhole: nobody sees a run before what it starts with is there.
+func TestARunAppearsWhole(t *testing.T) {
+	root := t.TempDir()
+	look := func() []runs.Entry {
+		entries, err := runs.List(root)
+		require.NoError(t, err)
+		return entries
+	}
+	inside := ""
+	w, err := runs.Create(root, runs.CreateOptions{Fill: func(w *runs.Writer) error {
+		inside = w.Dir()
+		assert.Empty(t, look())
+		return w.WriteConfig([]byte("task: sft\n"))
+	}})
+	require.NoError(t, err)
+	defer w.Close()
+	assert.NoDirExists(t, inside)
+	assert.Equal(t, "task: sft\n", text(t, w.Dir(), "config.yaml"))
+	require.Len(t, look(), 1)
+	assert.Equal(t, runs.StatusRunning, look()[0].Status)
+	assert.Equal(t, w.ID(), look()[0].Meta.RunID)
+
+	_, err = runs.Create(root, runs.CreateOptions{Fill: func(*runs.Writer) error { return syscall.ENOSPC }})
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	left, err := os.ReadDir(root)
+	require.NoError(t, err)
+	assert.Len(t, left, 1, "nothing is left of a run that could not start")
+}
+
+// TestDraftsOfKilledProcessesGo: what was killed while it created a run leaves
+// a hidden folder, which a later run removes; one that is being made stays.
+func TestDraftsOfKilledProcessesGo(t *testing.T) {
+	root := t.TempDir()
+	old := time.Now().Add(-2 * time.Hour)
+	for _, name := range []string{".run_old.new", ".run_young.new", ".run_other", "run_20250101_000000_abcdef.new"} {
+		put(t, filepath.Join(root, name), "run_meta.json", "{}")
+		put(t, filepath.Join(root, name), ".lock", "")
+		if name != ".run_young.new" {
+			require.NoError(t, os.Chtimes(filepath.Join(root, name), old, old))
+		}
+	}
+	w, err := runs.Create(root, runs.CreateOptions{Fill: func(w *runs.Writer) error {
+		require.NoError(t, os.Chtimes(w.Dir(), old, old))
+		other, err := runs.Create(root, runs.CreateOptions{})
+		require.NoError(t, err)
+		require.NoError(t, other.Close())
+		assert.DirExists(t, w.Dir(), "its lock is held")
+		return nil
+	}})
+	require.NoError(t, err)
+	defer w.Close()
+	assert.NoDirExists(t, filepath.Join(root, ".run_old.new"))
+	for _, kept := range []string{".run_young.new", ".run_other", "run_20250101_000000_abcdef.new"} {
+		assert.DirExists(t, filepath.Join(root, kept))
+	}
+}
+
 func TestNamesAreUnique(t *testing.T) {
 	c := newClock()
 	root := t.TempDir()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/verifily/verifily-tui/cmd/internal/batches"
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/batch"
 	"github.com/verifily/verifily-tui/core/text"
@@ -68,8 +69,8 @@ func runBatch(o batchOptions, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(fmt.Errorf("find this program: %w", err))
 	}
-	p := newPrinter(o, stdout)
-	events := newQueue(p.event)
+	p := batches.NewPrinter(stdout, o.quiet, o.asJSON)
+	events := newQueue(p.Event)
 	tell := events.add
 	if background != nil {
 		tell = func(ev batch.Event) {
@@ -79,7 +80,7 @@ func runBatch(o batchOptions, stdout, stderr io.Writer) int {
 	}
 	sum, err := batch.Run(ctx, plan, batch.Options{
 		Runner: batch.Processes{Command: []string{self, jobFlag}},
-		Fresh:  o.fresh, RetryFailed: o.retryFailed, Every: p.every(o.every),
+		Fresh:  o.fresh, RetryFailed: o.retryFailed, Every: p.Every(o.every),
 		Checkpoint: sig.checkpoint, Abort: sig.abort, GPUs: batch.GPUs(), Events: tell,
 	})
 	events.close(lastWords)

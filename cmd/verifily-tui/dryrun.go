@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/verifily/verifily-tui/cmd/internal/batches"
 	"github.com/verifily/verifily-tui/core/batch"
 	"github.com/verifily/verifily-tui/core/text"
 )
@@ -15,6 +16,7 @@ import (
 func dryRun(ctx context.Context, plan *batch.Plan, o batchOptions, stdout, stderr io.Writer) int {
 	var total float64
 	broken := 0
+	warned := map[string]bool{}
 	err := batch.DryRun(ctx, plan, func(e batch.Estimate) {
 		if e.Plan != nil {
 			total += e.Plan.Seconds
@@ -26,23 +28,25 @@ func dryRun(ctx context.Context, plan *batch.Plan, o batchOptions, stdout, stder
 			printEstimateJSON(stdout, e)
 			return
 		}
-		printEstimate(stdout, e)
+		printEstimate(stdout, e, warned)
 	})
 	if err != nil {
 		report(stderr, err)
 		return batch.ExitInterrupted
 	}
 	if !o.asJSON {
-		fmt.Fprintf(stdout, "%s, about %s of training one after the other; %d at once on the CPU\n", jobCount(len(plan.Jobs)), seconds(total), plan.Slots.CPU)
+		fmt.Fprintf(stdout, "%s, about %s of training one after the other; %d at once on the CPU\n", batches.Jobs(len(plan.Jobs)), batches.Seconds(total), plan.Slots.CPU)
 	}
 	if broken > 0 {
-		fmt.Fprintf(stderr, "verifily-tui: %s could not start\n", jobCount(broken))
+		fmt.Fprintf(stderr, "verifily-tui: %s could not start\n", batches.Jobs(broken))
 		return batch.ExitToolError
 	}
 	return 0
 }
 
-func printEstimate(w io.Writer, e batch.Estimate) {
+// printEstimate prints a job; warned are the warnings told so far, which jobs of
+// a matrix share.
+func printEstimate(w io.Writer, e batch.Estimate, warned map[string]bool) {
 	fmt.Fprintf(w, "%d. %s\n", e.Index, e.Job.Name)
 	for _, c := range e.Changes {
 		fmt.Fprintf(w, "   %s: %s\n", c.Key, text.Escape(fmt.Sprint(c.B)))
@@ -57,8 +61,12 @@ func printEstimate(w io.Writer, e batch.Estimate) {
 		fmt.Fprintf(w, "   cannot start: %s\n", text.Escape(e.Err.Error()))
 	}
 	if p := e.Plan; p != nil {
-		fmt.Fprintf(w, "   %d steps on %s, %.0f MB, about %s\n", p.TotalSteps, p.Device, float64(p.MemoryBytes)/1e6, seconds(p.Seconds))
+		fmt.Fprintf(w, "   %d steps on %s, %.0f MB, about %s\n", p.TotalSteps, p.Device, float64(p.MemoryBytes)/1e6, batches.Seconds(p.Seconds))
 		for _, warning := range p.Warnings {
+			if warned[warning] {
+				continue
+			}
+			warned[warning] = true
 			fmt.Fprintf(w, "   warning: %s\n", text.Escape(warning))
 		}
 	}

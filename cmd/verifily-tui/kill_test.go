@@ -5,6 +5,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -19,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/verifily/verifily-tui/core/batch"
+	"github.com/verifily/verifily-tui/core/engine/native"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/canonical"
 )
@@ -79,7 +83,7 @@ func (p *process) end() (string, int) {
 }
 
 // outcome is what must not depend on interruptions: by run, the hashes of the
-// weights and the predictions, and the metrics.
+// weights and the predictions, the metrics, and the loss of every step.
 func outcome(t *testing.T, dir string) map[string][]string {
 	t.Helper()
 	entries, err := runs.List(filepath.Join(dir, "runs"))
@@ -89,9 +93,12 @@ func outcome(t *testing.T, dir string) map[string][]string {
 		name := e.Meta.RunName
 		assert.Equal(t, runs.StatusCompleted, e.Status, name)
 		assert.NotContains(t, out, name, "a job has two runs")
+		weights, err := filepath.Glob(filepath.Join(e.Dir, e.Meta.ArtifactPath, "*.safetensors"))
+		require.NoError(t, err)
+		require.Len(t, weights, 1, name)
 		var parts []string
-		for _, file := range []string{"model/model.safetensors", "eval/predictions.jsonl"} {
-			sum, err := canonical.FileHash(filepath.Join(e.Dir, file))
+		for _, file := range []string{weights[0], filepath.Join(e.Dir, "eval", "predictions.jsonl")} {
+			sum, err := canonical.FileHash(file)
 			require.NoError(t, err, name)
 			parts = append(parts, sum)
 		}
@@ -99,8 +106,11 @@ func outcome(t *testing.T, dir string) map[string][]string {
 		require.NoError(t, err)
 		results, err := run.EvalResults()
 		require.NoError(t, err)
-		metrics, err := canonical.JSON(results.Overall)
-		require.NoError(t, err)
+		for _, metrics := range []map[string]float64{results.Overall, e.Meta.Metrics} {
+			text, err := canonical.JSON(metrics)
+			require.NoError(t, err)
+			parts = append(parts, string(text))
+		}
 		log, err := run.Log()
 		require.NoError(t, err)
 		steps := map[int]bool{}
@@ -108,9 +118,10 @@ func outcome(t *testing.T, dir string) map[string][]string {
 			if l.Loss != nil {
 				assert.False(t, steps[l.Step], "%s reports step %d twice", name, l.Step)
 				steps[l.Step] = true
+				parts = append(parts, fmt.Sprintf("%d %v %v", l.Step, *l.Loss, *l.GradNorm))
 			}
 		}
-		out[name] = append(parts, string(metrics))
+		out[name] = parts
 	}
 	return out
 }
@@ -118,43 +129,118 @@ func outcome(t *testing.T, dir string) map[string][]string {
 // slowTests asks for tests that take minutes.
 const slowTests = "VERIFILY_SLOW_TESTS"
 
+// bundled is the folder of the data that comes with the program.
+func bundled(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", "..", "testdata", "cmudict", "sft"))
+	require.NoError(t, err)
+	return dir
+}
+
 // TestKilledAndStartedAgain kills the whole process group at random moments and
 // starts the plan again each time: the end state is that of an undisturbed
-// batch.
+// batch, no run is left over, and no step before the last checkpoint of a job
+// is trained again.
 func TestKilledAndStartedAgain(t *testing.T) {
-	plan := `jobs:
+	plan, kills := `jobs:
   - name: sweep
     config: train.yaml
-    set: {training.num_epochs: 10, training.save_steps: 10}
+    set: {training.num_epochs: 10, training.save_steps: 10, training.logging_steps: 1}
     matrix: {training.learning_rate: [1e-3, 2e-3], seed: [1, 2]}
 slots: {cpu: 2}
-`
-	kills, within := 3, 700*time.Millisecond
+`, 3
 	if os.Getenv(slowTests) != "" {
-		plan = strings.Replace(plan, "seed: [1, 2]", "seed: [1, 2, 3], lora.r: [8, 16]", 1)
-		kills, within = 20, 900*time.Millisecond
+		plan, kills = fmt.Sprintf(`jobs:
+  - name: sweep
+    config: train.yaml
+    set:
+      data_paths: {train: %[1]q, val: null, test: %[2]q}
+      lora.enabled: true
+      training: {num_epochs: 4, batch_size: 8, save_steps: 10, logging_steps: 1, max_seq_length: 64}
+      eval.slice_by_tags: [kind]
+    matrix: {training.learning_rate: [1e-3, 2e-3], lora.r: [8, 16], seed: [1, 2, 3]}
+compare: {metric: f1, slice_by: kind, baseline: sweep-1}
+slots: {cpu: 2}
+`, filepath.Join(bundled(t), "val.jsonl"), filepath.Join(bundled(t), "val.jsonl")), 20
 	}
 	want := example(t, plan)
+	began := time.Now()
 	_, code := startProcess(t, "--batch", "plan.yaml", "--json").end()
 	require.Equal(t, 0, code)
+	// So that the kills are spread over the whole of the work.
+	longest := 3 * time.Since(began) / time.Duration(kills)
 
 	dir := example(t, plan)
-	for i := range kills {
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d, kills up to %v after a start", seed, longest.Round(time.Millisecond))
+	for range kills {
+		saved := checkpoints(t)
 		p := startProcess(t, "--batch", "plan.yaml", "--json")
-		delay := time.Duration(rand.Int64N(int64(within)))
-		t.Logf("kill %d after %v", i+1, delay)
+		delay := time.Duration(random.Int64N(int64(longest)))
 		timer := time.AfterFunc(delay, p.killGroup)
-		_, _ = p.end()
+		out, _ := p.end()
 		timer.Stop()
+		done := notTwice(t, saved, out)
+		t.Logf("killed after %v, %d steps", delay.Round(time.Millisecond), done)
 	}
+	saved := checkpoints(t)
 	rest, code := startProcess(t, "--batch", "plan.yaml", "--json").end()
 	require.Equal(t, 0, code, rest)
+	notTwice(t, saved, rest)
 	assert.Equal(t, outcome(t, want), outcome(t, dir))
-	found, err := filepath.Glob("runs/batch_*")
+	left, err := os.ReadDir("runs")
 	require.NoError(t, err)
-	assert.Len(t, found, 1)
-	_, code = startProcess(t, "--batch", "plan.yaml", "--json").end()
+	batches := 0
+	for _, e := range left {
+		switch {
+		case strings.HasPrefix(e.Name(), "batch_"):
+			batches++
+		case !strings.HasPrefix(e.Name(), "."):
+			assert.FileExists(t, filepath.Join("runs", e.Name(), "run_meta.json"))
+		}
+	}
+	assert.Equal(t, 1, batches)
+	rest, code = startProcess(t, "--batch", "plan.yaml", "--json").end()
 	assert.Equal(t, 0, code)
+	assert.Zero(t, notTwice(t, checkpoints(t), rest), "all is complete")
+}
+
+// checkpoints is the step of the last checkpoint of every job in ./runs.
+func checkpoints(t *testing.T) map[string]int {
+	t.Helper()
+	entries, err := runs.List("runs")
+	require.NoError(t, err)
+	out := map[string]int{}
+	for _, e := range entries {
+		require.NoError(t, e.Err)
+		_, step, err := native.LatestCheckpoint(e.Dir)
+		require.NoError(t, err)
+		if e.Status == runs.StatusCompleted {
+			step = math.MaxInt
+		}
+		out[e.Meta.RunName] = step
+	}
+	return out
+}
+
+// notTwice checks, by the log of a start, that no job trains a step which its
+// last checkpoint before had; it counts the steps.
+func notTwice(t *testing.T, saved map[string]int, log string) int {
+	t.Helper()
+	steps := 0
+	for line := range strings.Lines(log) {
+		var ev batch.Event
+		if json.Unmarshal([]byte(line), &ev) != nil {
+			assert.False(t, strings.HasSuffix(line, "\n"), line) // torn by the kill
+			continue
+		}
+		if ev.Kind == batch.EventStep {
+			steps++
+			assert.Greater(t, ev.Step, saved[ev.Job], ev.Job)
+		}
+	}
+	return steps
 }
 
 // longPlan trains longer than any test waits.
@@ -210,16 +296,21 @@ func TestSignalsThatStop(t *testing.T) {
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
-	example(t, longPlan)
-	p := startProcess(t, "--batch", "plan.yaml", "--json")
-	p.readTo(`"event":"step"`)
-	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
-	p.readTo(`"event":"stopping"`)
-	_ = p.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-	_, code := p.end()
-	assert.Equal(t, batch.ExitInterrupted, code)
-	_, code = startProcess(t, "--batch", "plan.yaml", "--json").end()
-	assert.Equal(t, 0, code, "what is left can be gone on with")
+	for name, signal := range map[string]syscall.Signal{"terminate": syscall.SIGTERM, "Ctrl-C": syscall.SIGINT} {
+		t.Run(name, func(t *testing.T) {
+			dir := example(t, longPlan)
+			p := startProcess(t, "--batch", "plan.yaml", "--json")
+			p.readTo(`"event":"step"`)
+			require.NoError(t, p.Process.Signal(signal))
+			p.readTo(`"event":"stopping"`)
+			_ = p.Process.Signal(signal) // it may have ended by itself
+			_, code := p.end()
+			assert.Equal(t, batch.ExitInterrupted, code)
+			_, code = startProcess(t, "--batch", "plan.yaml", "--json").end()
+			assert.Equal(t, 0, code, "what is left can be gone on with")
+			assert.Equal(t, undisturbed(t), outcome(t, dir))
+		})
+	}
 }
 
 func TestSignalsThatDoNotStop(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/verifily/verifily-tui/cmd/internal/batches"
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/batch"
 )
@@ -111,9 +112,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	opt.flags(cmd.Flags())
 	screen.flags(cmd.Flags())
-	look := &looker{stdout: stdout, code: &code}
-	cmd.AddCommand(look.command(), &cobra.Command{Use: "plan", Short: "How a plan is written", Long: planHelp},
-		&cobra.Command{Use: "json", Short: "What --json prints", Long: jsonHelp})
+	cmd.AddCommand(batches.Command("verifily-tui", stdout, &code), &cobra.Command{Use: "plan", Short: "How a plan is written", Long: planHelp},
+		&cobra.Command{Use: "json", Short: "What --json prints", Long: batches.JSONHelp})
 	cmd.SetVersionTemplate("verifily-tui {{.Version}}\n")
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/verifily/verifily-tui/cmd/internal/batches"
 	"github.com/verifily/verifily-tui/core/batch"
 )
 
@@ -20,6 +21,9 @@ const asProgram = "VERIFILY_TUI_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		if os.Getenv(littleMemory) != "" && len(os.Args) == 2 && os.Args[1] == jobFlag {
+			os.Exit(serveWithLittleMemory())
+		}
 		main()
 		return
 	}
@@ -160,7 +164,7 @@ func TestPlainOutput(t *testing.T) {
 		require.True(t, r == '\n' || r >= ' ' && r != 0x7f, "a control character: %q", r)
 	}
 	for _, want := range []string{"starting runs/batch_", ", 3 jobs\n", "human: starts on cpu with ", "human: completed in ", "pair-2: completed in ",
-		" to go | ", "vs human", "over seeds", "3 seeds", "summary: runs/batch_"} {
+		" of 3 jobs done | ", "vs human", "over seeds", "summary: runs/batch_"} {
 		assert.True(t, strings.Contains(out, want), "%q is not in the output", want)
 	}
 	quiet, _, code := call(t, "--batch", "plan.yaml", "--quiet")
@@ -182,7 +186,7 @@ func TestJSONOutput(t *testing.T) {
 		kind, ok := l["event"].(string)
 		require.True(t, ok)
 		kinds[kind]++
-		assert.Contains(t, jsonHelp, "\n  "+kind+" ", "documented")
+		assert.Contains(t, batches.JSONHelp, "\n  "+kind+" ", "documented")
 	}
 	assert.Equal(t, 3, kinds[batch.EventStart])
 	assert.Equal(t, 3, kinds[batch.EventEnd])
@@ -201,50 +205,4 @@ func TestTrainYAMLAsBatch(t *testing.T) {
 	again, _, code := call(t, "--batch", "train.yaml")
 	assert.Equal(t, 0, code)
 	assert.Contains(t, again, "train: completed before")
-}
-
-func TestBlock(t *testing.T) {
-	loss := 1.25
-	running := []batch.Progress{
-		{Job: "a", Step: 50, TotalSteps: 100, Loss: &loss, TokensPerSecond: 1234, SecondsLeft: 75},
-		{Job: "b", Step: 100, TotalSteps: 100, Done: 5, Total: 20},
-		{Job: "c"},
-		{Job: "d", Step: 3, TotalSteps: 100, NonFinite: map[string]string{"loss": "nan"}},
-	}
-	counts := map[batch.Status]int{batch.Completed: 1, batch.Failed: 1, batch.Waiting: 3, batch.Running: 4}
-	assert.Equal(t, []string{
-		"2 jobs done, 3 jobs to go",
-		"[##########..........] a step 50/100 loss 1.2500 1234 tok/s 1m15s left",
-		"[#####...............] b evaluating 5/20",
-		"[....................] c preparing",
-		"[....................] d step 3/100 loss nan",
-	}, block(running, counts, 79, 22))
-	few := block(running, counts, 30, 4)
-	require.Len(t, few, 4)
-	assert.Equal(t, "and 2 jobs more", few[3])
-	for _, line := range few {
-		assert.LessOrEqual(t, len([]rune(line)), 30)
-	}
-	assert.Empty(t, block(nil, counts, 80, 24))
-}
-
-func TestLiveOutput(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "screen"))
-	require.NoError(t, err)
-	defer f.Close()
-	p := newLivePrinter(f)
-	loss := 2.0
-	p.event(batch.Event{Kind: batch.EventProgress, Running: []batch.Progress{{Job: "a"}}, Counts: map[batch.Status]int{}})
-	p.event(batch.Event{Kind: batch.EventStep, Job: "a", Step: 1, TotalSteps: 2, Loss: &loss})
-	p.event(batch.Event{Kind: batch.EventNote, Text: "evil \x1b[31m text"})
-	p.event(batch.Event{Kind: batch.EventEnd, Job: "a", Status: batch.Completed, Seconds: 3})
-	p.event(batch.Event{Kind: batch.EventSummary, Batch: "runs/b", Summary: &batch.Summary{Jobs: []batch.Row{{Job: "a", Status: batch.Completed}}}})
-	data, err := os.ReadFile(f.Name())
-	require.NoError(t, err)
-	out := string(data)
-	assert.Contains(t, out, `evil \x1b[31m text`)
-	assert.NotContains(t, out, "\x1b[31m")
-	last := out[strings.LastIndex(out, "\x1b[J")+3:]
-	assert.True(t, strings.HasPrefix(last, "a: completed in 3s\n"), last)
-	assert.Contains(t, last, "summary: runs/b/summary.md")
 }

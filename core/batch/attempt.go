@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -22,6 +23,8 @@ type Attempt struct {
 	Config map[string]any `json:"config,omitempty"`
 	// Resume is the run directory to go on with, empty for a new one.
 	Resume string `json:"resume,omitempty"`
+	// JobID goes to run_meta.json of a new run.
+	JobID string `json:"job_id,omitempty"`
 	// Evaluate is the run directory to evaluate.
 	Evaluate string     `json:"evaluate,omitempty"`
 	Eval     Evaluation `json:"eval"`
@@ -126,9 +129,11 @@ func Do(ctx context.Context, a Attempt, control *engine.Control, report func(Mes
 }
 
 func train(ctx context.Context, a Attempt, control *engine.Control, report func(Message)) (*runs.Run, error) {
-	opt := core.TrainOptions{ResumeFrom: a.Resume, Control: control, Events: relay(report),
+	opt := core.TrainOptions{ResumeFrom: a.Resume, JobID: a.JobID, Control: control, Events: relay(report),
 		Started: func(r *runs.Run) { report(Message{Kind: MessageRun, Run: r.Dir()}) }}
-	if a.Config != nil { // a run killed early may lack its own
+	// A run goes on with its own config, whatever the job is called by now; one
+	// that was killed early may lack it.
+	if a.Config != nil && !hasConfig(a.Resume) {
 		cfg, err := config.FromMap(a.Config)
 		if err != nil {
 			return nil, err
@@ -136,6 +141,14 @@ func train(ctx context.Context, a Attempt, control *engine.Control, report func(
 		opt.Config = cfg
 	}
 	return core.Train(ctx, opt)
+}
+
+func hasConfig(dir string) bool {
+	if dir == "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(dir, "config.yaml"))
+	return err == nil
 }
 
 func evaluate(ctx context.Context, a Attempt, report func(Message)) Message {
@@ -209,7 +222,7 @@ func ending(ctx context.Context, err error) Message {
 	switch {
 	case errors.As(err, &stopped), ctx.Err() != nil && errors.Is(err, context.Canceled):
 		m.Class = classInterrupted
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
 		m.Class = classSpace
 	case errors.Is(err, syscall.ENOMEM):
 		m.Class = classMemory

@@ -10,9 +10,8 @@ import (
 
 // dataID is the data of a job: hashes, or why it cannot be used.
 type dataID struct {
-	train string // data_hash of a run
-	all   string // over all splits
-	err   error
+	all string // hash over all splits
+	err error
 }
 
 func dataKey(st *state) string {
@@ -59,7 +58,7 @@ func identify(ctx context.Context, spec dataset.Spec) dataID {
 			all += f.SHA256()
 		}
 	}
-	return dataID{train: data.DataHash, all: hashOf([]byte(all))}
+	return dataID{all: hashOf([]byte(all))}
 }
 
 // below is a path as seen from the folder of the runs, so that the folder may

@@ -97,6 +97,10 @@ type Progress struct {
 	firstTime time.Time
 }
 
+// smoothing is the weight of the past in the speed that progress tells: single
+// steps differ by the length of their sequences.
+const smoothing = 0.9
+
 // note takes over what a message says at a moment.
 func (p *Progress) note(m Message, at time.Time) {
 	switch m.Kind {
@@ -104,7 +108,11 @@ func (p *Progress) note(m Message, at time.Time) {
 		if p.firstTime.IsZero() {
 			p.firstStep, p.firstTime = m.Step, at
 		}
-		p.Step, p.TotalSteps, p.TokensPerSecond = m.Step, m.TotalSteps, m.TokensPerSecond
+		if p.TokensPerSecond == 0 {
+			p.TokensPerSecond = m.TokensPerSecond
+		}
+		p.TokensPerSecond = smoothing*p.TokensPerSecond + (1-smoothing)*m.TokensPerSecond
+		p.Step, p.TotalSteps = m.Step, m.TotalSteps
 		p.Loss, p.NonFinite = m.Loss, m.NonFinite
 		if done := m.Step - p.firstStep; done > 0 {
 			p.SecondsLeft = at.Sub(p.firstTime).Seconds() / float64(done) * float64(m.TotalSteps-m.Step)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Job is one training, or one evaluation of what is trained already.
@@ -221,14 +221,8 @@ func (r *planReader) config(job *Job) *config.Config {
 func (r *planReader) file(path string) ([]byte, error) {
 	f, ok := r.files[path]
 	if !ok {
-		// Loading reports what can be wrong with opening it; a config that is
-		// not whole without the job's settings is no problem here.
-		info, err := os.Stat(path)
-		switch {
-		case err != nil || info.IsDir() || info.Size() > config.MaxFileSize:
-			_, f.err = config.Load(path)
-		default:
-			f.data, f.err = os.ReadFile(path)
+		if f.data, f.err = regular.Read(path, config.MaxFileSize); f.err != nil {
+			_, f.err = config.Load(path) // it says what is wrong in its own words
 		}
 		r.files[path] = f
 	}

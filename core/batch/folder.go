@@ -20,6 +20,7 @@ import (
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/atomicfile"
 	"github.com/verifily/verifily-tui/runs/canonical"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Names in the folder of a batch.
@@ -32,6 +33,10 @@ const (
 	lockFile    = ".lock"
 	holderFile  = ".holder"
 )
+
+// mostOfFile bounds what is read of a file in the folder of a batch, in bytes: a
+// journal of ten thousand jobs has some megabytes a start.
+const mostOfFile = 1 << 30
 
 // resultsFile is what an evaluation leaves in its folder.
 const resultsFile = "eval_results.json"
@@ -104,11 +109,18 @@ func openFolder(runsDir, planPath string, fresh bool, now func() time.Time) (*fo
 	return f, f.acquire(now)
 }
 
+// errDamaged: a file of a batch does not hold what this program wrote.
+var errDamaged = errors.New("not as it was written")
+
 func folderError(path string, err error) error {
 	if p := (*fs.PathError)(nil); errors.As(err, &p) {
 		path, err = p.Path, p.Err
 	}
-	return &fault.TrainingError{Detail: fault.Detail{Op: "open batch", Path: path, Err: err, Hint: "check free space and permissions"}}
+	hint := "check free space and permissions"
+	if errors.Is(err, errDamaged) {
+		hint = "the file is damaged; --new starts another batch of the plan"
+	}
+	return &fault.TrainingError{Detail: fault.Detail{Op: "open batch", Path: path, Err: err, Hint: hint}}
 }
 
 // findFolder returns the batch of the plan with the highest number, nil when
@@ -143,7 +155,7 @@ func List(runsDir string) ([]Info, error) {
 			continue
 		}
 		var info Info
-		data, err := os.ReadFile(filepath.Join(runsDir, e.Name(), infoFile))
+		data, err := regular.Read(filepath.Join(runsDir, e.Name(), infoFile), mostOfFile)
 		if err == nil && json.Unmarshal(data, &info) == nil {
 			info.BatchID = e.Name()
 			out = append(out, info)
@@ -254,7 +266,7 @@ func processAlive(pid int) bool {
 func readHolder(dir string) (Holder, bool) {
 	path := filepath.Join(dir, holderFile)
 	var h Holder
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, mostOfFile)
 	if err != nil || json.Unmarshal(data, &h) != nil || h.PID == 0 {
 		return Holder{}, false
 	}
@@ -307,7 +319,7 @@ func (b *beat) stop() {
 // keepPlan puts the plan as run into the folder; an earlier version of it
 // stays as plan-1.yaml and so on.
 func (f *folder) keepPlan(source []byte) error {
-	old, err := os.ReadFile(f.path(planFile))
+	old, err := regular.Read(f.path(planFile), mostOfFile)
 	switch {
 	case err == nil && string(old) == string(source):
 		return nil

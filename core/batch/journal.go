@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // record is one line of the journal. Kind is one of the constants below; the
@@ -43,6 +44,7 @@ const (
 	recordStart = "start" // an attempt at a job begins
 	recordRun   = "run"   // it has a run directory
 	recordEnd   = "end"   // it is over
+	recordSkip  = "skip"  // nothing of it is done in this start
 	recordStop  = "stop"  // the batch is being stopped
 	recordClose = "close" // the process is done with the batch
 )
@@ -56,14 +58,14 @@ type journal struct {
 // openJournal reads the records at path and opens it to add more. A last line
 // that a crash tore is cut off.
 func openJournal(path string, now func() time.Time) (*journal, []record, error) {
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, mostOfFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
 	whole := bytes.LastIndexByte(data, '\n') + 1
 	records, err := parseJournal(data[:whole])
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
@@ -92,7 +94,7 @@ func parseJournal(data []byte) ([]record, error) {
 		}
 		var r record
 		if err := json.Unmarshal(data[:end], &r); err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
+			return nil, fmt.Errorf("line %d is %w: %w", line, errDamaged, err)
 		}
 		out = append(out, r)
 		data = data[end+1:]
@@ -122,21 +124,19 @@ func (j *journal) close() error { return j.file.Close() }
 // past is what the journal knows about one piece of work.
 type past struct {
 	record        // the last one
-	run    string // the last run directory, empty if there is none
-	began  string // when the first attempt without a known run began
+	run    string // the last run directory, empty if none is known
 }
 
 // history is what earlier starts of a batch left.
 type history struct {
 	work map[string]*past // by identity
-	runs map[string]bool  // run directories that are accounted for
 }
 
 func identity(key, data string) string { return key + " " + data }
 
 // replay reads the history out of records.
 func replay(records []record) *history {
-	h := &history{work: map[string]*past{}, runs: map[string]bool{}}
+	h := &history{work: map[string]*past{}}
 	current := map[string]*past{} // by job
 	for _, r := range records {
 		switch r.Kind {
@@ -147,12 +147,9 @@ func replay(records []record) *history {
 				h.work[identity(r.Key, r.Data)] = p
 			}
 			if p.Halved != r.Halved {
-				p.run, p.began = "", ""
+				p.run = ""
 			}
 			p.record = r
-			if p.began == "" {
-				p.began = r.Time
-			}
 			current[r.Job] = p
 		case recordRun, recordEnd:
 			p := current[r.Job]
@@ -160,8 +157,7 @@ func replay(records []record) *history {
 				continue
 			}
 			if r.Run != "" {
-				p.run, p.began = r.Run, ""
-				h.runs[r.Run] = true
+				p.run = r.Run
 			}
 			if r.Kind == recordEnd {
 				if r.Halved != p.Halved { // the next attempt is with another config

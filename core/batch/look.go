@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Phase says what goes on with a batch as a whole.
@@ -49,7 +51,7 @@ type Seen struct {
 // Open looks at the batch in a folder. It changes nothing.
 func Open(dir string) (*Look, error) {
 	var look Look
-	data, err := os.ReadFile(filepath.Join(dir, infoFile))
+	data, err := regular.Read(filepath.Join(dir, infoFile), mostOfFile)
 	if err == nil {
 		err = json.Unmarshal(data, &look.Info)
 	}
@@ -59,8 +61,8 @@ func Open(dir string) (*Look, error) {
 		}
 		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "open batch", Path: dir, Err: err, Hint: "name the folder of a batch, such as runs/batch_20260101_120000_abcdef"}}
 	}
-	look.Dir = dir
-	journal, err := os.ReadFile(filepath.Join(dir, journalFile))
+	look.Dir, look.BatchID = dir, filepath.Base(dir)
+	journal, err := regular.Read(filepath.Join(dir, journalFile), mostOfFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, folderError(dir, err)
 	}
@@ -105,6 +107,11 @@ func (l *Look) fill(records []record, names []before) {
 		switch r.Kind {
 		case recordOpen:
 			l.Exit = nil
+			for i := range l.Jobs { // what is to be done again waits for it
+				if s := l.Jobs[i].Status; s != Completed && s != Failed {
+					l.Jobs[i].Status, l.Jobs[i].Error = Waiting, ""
+				}
+			}
 		case recordClose:
 			l.Exit = r.Exit
 		}
@@ -122,6 +129,8 @@ func (l *Look) fill(records []record, names []before) {
 		switch r.Kind {
 		case recordStart:
 			j.Status, j.Error = Running, ""
+		case recordSkip:
+			j.Status, j.Error = Skipped, r.Error
 		case recordEnd:
 			j.Status, j.Error, j.Time = r.Status, r.Error, r.Seconds
 		}
@@ -146,7 +155,7 @@ func holds(dir string, h Holder) bool {
 
 // Summary reads what the last start found.
 func (l *Look) Summary() (*Summary, error) {
-	data, err := os.ReadFile(filepath.Join(l.Dir, "summary.json"))
+	data, err := regular.Read(filepath.Join(l.Dir, "summary.json"), mostOfFile)
 	if err != nil {
 		return nil, err
 	}
@@ -173,36 +182,40 @@ func (l *Look) Progress() []Progress {
 	return out
 }
 
+// recentLog is how much of the end of a log tells how a run gets on, in bytes:
+// some hundred lines. Logs may be long, and are looked at again and again.
+const recentLog = 64 << 10
+
 func fillProgress(p *Progress, run *runs.Run) {
-	log, err := run.Log()
+	path := filepath.Join(run.Dir(), "train_log.jsonl")
+	info, err := os.Stat(path)
 	if err != nil {
 		return // nothing is logged yet
 	}
-	for _, line := range log.Lines {
-		if line.Loss == nil {
-			continue
-		}
-		p.Step = line.Step
-		p.Loss, p.NonFinite = number("loss", *line.Loss)
-		if line.TokensPerSecond != nil {
-			p.TokensPerSecond = *line.TokensPerSecond
-		}
-		if line.Epoch > 0 {
-			if cfg, err := run.Config(); err == nil {
-				p.TotalSteps = totalSteps(cfg, line)
-			}
-		}
+	log, err := runs.ReadLog(path, max(0, info.Size()-recentLog), 0)
+	if err != nil {
+		return // the next look has it
 	}
-}
-
-// totalSteps is how many steps a run will have: as many an epoch as so far.
-func totalSteps(cfg map[string]any, line runs.LogLine) int {
-	training, _ := cfg["training"].(map[string]any)
-	epochs, ok := training["num_epochs"].(int)
-	if !ok {
-		return 0
+	lines := slices.DeleteFunc(log.Lines, func(l runs.LogLine) bool { return l.Loss == nil })
+	if len(lines) == 0 {
+		return
 	}
-	return int(float64(line.Step)/line.Epoch*float64(epochs) + 0.5)
+	first, last := lines[0], lines[len(lines)-1]
+	p.Step = last.Step
+	p.Loss, p.NonFinite = number("loss", *last.Loss)
+	if last.TokensPerSecond != nil {
+		p.TokensPerSecond = *last.TokensPerSecond
+	}
+	if cfg, err := run.Config(); err == nil {
+		training, _ := cfg["training"].(map[string]any)
+		epochs, _ := training["num_epochs"].(int)
+		p.TotalSteps = last.TotalSteps(epochs)
+	}
+	from, errFrom := time.Parse(runs.TimeFormat, first.Timestamp)
+	to, errTo := time.Parse(runs.TimeFormat, last.Timestamp)
+	if errFrom == nil && errTo == nil && to.After(from) && last.Step > first.Step && p.TotalSteps > last.Step {
+		p.SecondsLeft = to.Sub(from).Seconds() / float64(last.Step-first.Step) * float64(p.TotalSteps-last.Step)
+	}
 }
 
 // stopFile in the folder of a batch asks the process that works on it to save
@@ -248,7 +261,7 @@ func Find(name, runsDir string) (string, error) {
 	}
 	if found == "" {
 		return "", &fault.ConfigError{Detail: fault.Detail{Op: "find batch", Path: runsDir, Reason: fmt.Sprintf("there is no batch %q", name),
-			Hint: "verifily-tui batch ls lists them; --runs-dir names another folder"}}
+			Hint: "batch ls lists them; --runs-dir names another folder"}}
 	}
 	return found, nil
 }

@@ -3,20 +3,21 @@ package batch
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"gopkg.in/yaml.v3"
 
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/text"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // Plan is a batch as a plan file asks for it, checked and expanded.
@@ -76,18 +77,9 @@ const op = "load plan"
 // that is wrong - with the plan and with the config of any job - is in one
 // *fault.ConfigError with lines, keys and hints.
 func Load(path string) (*Plan, error) {
-	f, err := os.Open(path)
+	data, err := regular.Read(path, maxPlanSize)
 	if err != nil {
 		return nil, openError(path, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxPlanSize+1))
-	if err != nil {
-		return nil, openError(path, err)
-	}
-	if len(data) > maxPlanSize {
-		return nil, &fault.ConfigError{Detail: fault.Detail{Op: op, Path: path,
-			Reason: fmt.Sprintf("larger than %d bytes", maxPlanSize), Hint: "is it the data set?"}}
 	}
 	return Parse(path, data)
 }
@@ -97,8 +89,13 @@ func openError(path string, err error) error {
 	if p := (*fs.PathError)(nil); errors.As(err, &p) {
 		d.Err = p.Err // the path stands in the message already
 	}
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		d.Hint = "make the file readable"
+	case errors.Is(err, regular.ErrTooLarge):
+		d.Hint = "is it the data set?"
+	case errors.Is(err, regular.ErrNotRegular), errors.Is(err, syscall.EISDIR):
+		d.Hint = "name a plan, or a train.yaml"
 	}
 	return &fault.ConfigError{Detail: d}
 }
@@ -123,6 +120,9 @@ func Parse(path string, data []byte) (*Plan, error) {
 	return p, nil
 }
 
+// mostProblems is how many problems are told: nobody reads more.
+const mostProblems = 50
+
 // err is everything that was reported, each thing once.
 func (d *document) err() error {
 	if len(d.problems) == 0 {
@@ -146,8 +146,11 @@ func (d *document) err() error {
 		return a.Line - b.Line
 	})
 	reason := "1 problem"
-	if len(problems) > 1 {
-		reason = fmt.Sprintf("%d problems", len(problems))
+	if n := len(problems); n > mostProblems {
+		reason = fmt.Sprintf("%d problems, of which the first %d are", n, mostProblems)
+		problems = problems[:mostProblems]
+	} else if n > 1 {
+		reason = fmt.Sprintf("%d problems", n)
 	}
 	return &fault.ConfigError{Detail: fault.Detail{Op: op, Path: d.path, Reason: reason, Problems: problems}}
 }
@@ -289,6 +292,7 @@ func (r *planReader) readJob(n *yaml.Node, at string) {
 		return
 	case dr.name == "":
 		r.report(n.Line, at+".name", "is required", "every job has a name of its own")
+		return // what is said about jobs needs their names
 	case !namePattern.MatchString(dr.name):
 		r.report(dr.line, at+".name", "must be letters, digits, . _ and -, starting with a letter or a digit, 100 at most", "")
 	}
@@ -315,6 +319,10 @@ func (r *planReader) settings(e entry) []Setting {
 }
 
 func (r *planReader) flatten(key string, e entry) []Setting {
+	if strings.Count(key, ".") > maxDepth {
+		r.report(e.line, text.Line(key, 40), "is nested too deeply", "")
+		return nil
+	}
 	if e.value.Kind == yaml.MappingNode && len(e.value.Content) > 0 {
 		var out []Setting
 		for _, inner := range r.entries(e.value, key) {

@@ -1,9 +1,11 @@
 package batch_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -172,7 +174,42 @@ func TestPlanFileErrors(t *testing.T) {
 	assert.Error(t, err)
 	require.NoError(t, os.WriteFile("big.yaml", make([]byte, 5<<20), 0o644))
 	_, err = batch.Load("big.yaml")
-	assert.ErrorContains(t, err, "larger than")
+	assert.ErrorContains(t, err, "too large")
+	require.NoError(t, os.Symlink("/dev/zero", "zero.yaml"))
+	_, err = batch.Load("zero.yaml")
+	assert.ErrorContains(t, err, "not a regular file")
+	require.NoError(t, syscall.Mkfifo("pipe.yaml", 0o600))
+	_, err = batch.Load("pipe.yaml") // does not wait for a writer
+	assert.ErrorContains(t, err, "not a regular file")
+	_, err = batch.Parse("plan.yaml", []byte("jobs: [{name: a, config: pipe.yaml}]"))
+	assert.ErrorContains(t, err, "not a regular file")
+}
+
+// TestHostilePlans: plans that are made to hurt are refused at once, in a few
+// lines.
+func TestHostilePlans(t *testing.T) {
+	inFolder(t, map[string]string{"train.yaml": trainYAML})
+	bomb := "a: &a [x,x,x,x,x,x,x,x]\n"
+	for c := byte('b'); c < 'm'; c++ {
+		bomb += fmt.Sprintf("%[1]c: &%[1]c [*%[2]c,*%[2]c,*%[2]c,*%[2]c,*%[2]c,*%[2]c,*%[2]c,*%[2]c]\n", c, c-1)
+	}
+	for name, plan := range map[string]string{
+		"an alias bomb":        bomb + "jobs:\n  - {name: a, config: train.yaml, set: {eval.metrics: *l}}\n",
+		"a merge key":          "jobs:\n  - {name: a, config: train.yaml, set: {<<: {seed: 1}}}\n",
+		"deep lists":           "jobs: " + strings.Repeat("[", 20000) + strings.Repeat("]", 20000),
+		"deep keys":            "jobs:\n  - {name: a, config: train.yaml, set: " + strings.Repeat("{a: ", 5000) + "1" + strings.Repeat("}", 5000) + "}\n",
+		"a million jobs":       "jobs:\n  - {name: a, config: train.yaml, matrix: {seed: [" + strings.Repeat("1, ", 1000) + "2], lora.r: [" + strings.Repeat("1, ", 1000) + "2]}}\n",
+		"ten thousand faults":  "jobs:\n" + strings.Repeat("  - {nam: x}\n", 10000),
+		"a name with a path":   "jobs: [{name: ../../etc/passwd, config: train.yaml}]",
+		"a name with an order": "jobs: [{name: \"a\\e[31m\", config: train.yaml}]",
+		"a name like a flag":   "jobs: [{name: -rf, config: train.yaml}]",
+	} {
+		_, err := batch.Parse("plan.yaml", []byte(plan))
+		var wrong *fault.ConfigError
+		require.ErrorAs(t, err, &wrong, name)
+		assert.Less(t, len(err.Error()), 10000, name)
+		assert.NotContains(t, err.Error(), "\x1b", name)
+	}
 }
 
 // FuzzParse: whatever stands in a plan, it is a plan or a ConfigError.

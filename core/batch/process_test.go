@@ -159,25 +159,36 @@ func TestServeRefusesWhatIsNoAttempt(t *testing.T) {
 
 // BenchmarkProcesses is the overhead of a job with its process, which does
 // nothing.
-func BenchmarkProcesses(b *testing.B) {
-	benchmark(b, processes(b))
-}
+func BenchmarkProcesses(b *testing.B) { benchmark(b, processes(b)) }
 
 // BenchmarkScheduler is the overhead of a job without a process.
 func BenchmarkScheduler(b *testing.B) { benchmark(b, nothing{}) }
 
+// benchmark runs a thousand jobs that do nothing. It reports the time a job
+// takes, and what is in memory when a hundred and when all of them are over.
 func benchmark(b *testing.B, runner batch.Runner) {
-	const jobs = 200
-	var plan strings.Builder
-	plan.WriteString("jobs:\n  - {name: a, config: train.yaml, matrix: {seed: [0")
-	for i := 1; i < jobs; i++ {
-		fmt.Fprintf(&plan, ", %d", i)
-	}
-	plan.WriteString("]}}\n")
-	start := batchOf(b, plan.String())
+	const jobs = 1000
+	batchOf(b, manyJobs(jobs))
+	p, err := batch.Load("plan.yaml")
+	require.NoError(b, err)
+	var early, late int64
 	for b.Loop() {
-		sum, _ := start(b.Context(), batch.Options{Runner: runner, Fresh: true})
+		ended := 0
+		sum, err := batch.Run(b.Context(), p, batch.Options{Runner: runner, Fresh: true, Events: func(ev batch.Event) {
+			if ev.Kind != batch.EventEnd {
+				return
+			}
+			switch ended++; ended {
+			case jobs / 10:
+				early = heap()
+			case jobs:
+				late = heap()
+			}
+		}})
+		require.NoError(b, err)
 		require.Equal(b, 0, sum.Exit)
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N)/jobs, "ms/job")
+	b.ReportMetric(float64(early)/1e6, "MB-after-100")
+	b.ReportMetric(float64(late)/1e6, "MB-after-1000")
 }

@@ -64,6 +64,7 @@ type state struct {
 	status  Status
 	earlier bool // it was over before this start
 	run     string
+	known   string // the run that the journal names
 	results string // folder of eval_results.json
 	text    string // why it failed
 	class   class
@@ -103,7 +104,7 @@ type scheduler struct {
 	stopped string          // why the batch is being stopped
 	failure bool            // it is a failure of a job
 	err     error           // the first error of writing the journal
-	claimed map[*past]bool
+	asked   map[string]int  // how many jobs have the same work, by identity
 }
 
 // Run runs a plan to its end, or until ctx ends: then every job saves a
@@ -119,7 +120,7 @@ func Run(ctx context.Context, plan *Plan, opt Options) (sum *Summary, err error)
 	if opt.Cores == 0 {
 		opt.Cores = runtime.GOMAXPROCS(0)
 	}
-	s := &scheduler{plan: plan, opt: opt, byName: map[string]*state{}, claimed: map[*past]bool{},
+	s := &scheduler{plan: plan, opt: opt, byName: map[string]*state{}, asked: map[string]int{},
 		reports: make(chan report)}
 	if s.folder, err = openFolder(plan.RunsDir, plan.Path, opt.Fresh, opt.Now); err != nil {
 		return nil, err
@@ -289,7 +290,7 @@ func (s *scheduler) start(i int, st *state) {
 	st.status, st.gpu, st.began = Running, gpu, s.opt.Now()
 	st.orders = make(chan struct{}, 1)
 	st.progress = Progress{Job: st.Name}
-	a := st.work.attempt(st)
+	a := st.work.attempt(st, s.folder.info.BatchID)
 	a.GPU, a.Threads = gpu, s.slots.threads
 	a.Log = filepath.Join(s.folder.dir, jobsDir, st.Name+".log")
 	ev := Event{Kind: EventStart, Job: st.Name, Attempt: st.attempt, Device: "cpu", Threads: a.Threads, Resumed: a.Resume != "", Run: a.Resume}
@@ -308,9 +309,9 @@ func (s *scheduler) start(i int, st *state) {
 func (s *scheduler) hear(r report) {
 	st := s.jobs[r.job]
 	m := r.Message
-	if m.Kind == MessageRun && s.below(m.Run) != s.below(st.run) {
-		st.run = s.within(s.below(m.Run))
-		s.write(record{Kind: recordRun, Job: st.Name, Run: s.below(m.Run)})
+	if dir := s.below(m.Run); m.Kind == MessageRun && dir != st.known {
+		st.run, st.known = s.within(dir), dir
+		s.write(record{Kind: recordRun, Job: st.Name, Run: dir})
 	}
 	if m.Kind == MessageEnd {
 		s.running--
@@ -401,7 +402,10 @@ func (s *scheduler) end(st *state, status Status) {
 	if status == Completed {
 		st.text = ""
 	}
-	if !st.earlier && status != Skipped {
+	switch {
+	case status == Skipped:
+		s.write(record{Kind: recordSkip, Job: st.Name, Error: st.text})
+	case !st.earlier:
 		s.write(record{Kind: recordEnd, Job: st.Name, Status: status, Class: st.class, Error: st.text, Run: s.below(st.run),
 			Results: s.below(st.results), Halved: st.halved, Attempt: st.attempt, Seconds: st.seconds})
 	}

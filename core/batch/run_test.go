@@ -95,7 +95,7 @@ func (f *fake) open(a batch.Attempt) *runs.Writer {
 	}
 	cfg, err := config.FromMap(a.Config)
 	require.NoError(f.t, err)
-	w, err := runs.Create(cfg.Output.Dir, runs.CreateOptions{Meta: runs.Meta{Task: cfg.Task, RunName: *cfg.Name, ConfigHash: cfg.Hash()}})
+	w, err := runs.Create(cfg.Output.Dir, runs.CreateOptions{Meta: runs.Meta{Task: cfg.Task, JobID: a.JobID, RunName: *cfg.Name, ConfigHash: cfg.Hash()}})
 	require.NoError(f.t, err)
 	yaml, err := cfg.YAML()
 	require.NoError(f.t, err)
@@ -270,12 +270,18 @@ slots: {cpu: 2}
 	require.NoError(t, sum.WriteMarkdown(&md))
 	require.NoError(t, sum.WriteCSV(&csv))
 	assert.Contains(t, table.String(), "0.9000 [0.8000, 1.0000]")
-	assert.Contains(t, table.String(), "3 seeds")
+	assert.Contains(t, table.String(), "combination                 seeds  f1")
+	assert.Contains(t, table.String(), "sweep learning_rate=1.0e-3  3      0.8000 sd 0.1000")
 	assert.Contains(t, table.String(), "SHIP: sweep-2")
 	assert.NotContains(t, table.String(), "\x1b")
 	head, _, _ := strings.Cut(narrow.String(), "\n")
 	assert.LessOrEqual(t, len(head), 100)
 	assert.Contains(t, head, "vs human")
+	narrow.Reset()
+	require.NoError(t, sum.WriteTable(&narrow, 80))
+	for line := range strings.Lines(narrow.String()) {
+		assert.LessOrEqual(t, len(line), 81, line)
+	}
 	assert.Contains(t, md.String(), "| sweep-2 | completed |")
 	assert.Equal(t, 1+4*4, strings.Count(csv.String(), "\n"), "a line for each metric of each job")
 	for _, name := range []string{"compare.json", "compare.md", "compare.csv"} {
@@ -340,6 +346,11 @@ func TestRetries(t *testing.T) {
 	assert.EqualValues(t, 3, training["batch_size"])
 	assert.EqualValues(t, 4, training["gradient_accumulation_steps"], "a step sees as many rows as before")
 	assert.Equal(t, 3, sum.Jobs[1].BatchSize)
+	var table, md strings.Builder
+	require.NoError(t, sum.WriteTable(&table, 0))
+	require.NoError(t, sum.WriteMarkdown(&md))
+	assert.Contains(t, table.String(), "note: big ran out of memory with batch_size 6; it was trained with 3 and gradient_accumulation_steps 4")
+	assert.Contains(t, md.String(), "note: big ran out of memory")
 	assert.Contains(t, texts(events, batch.EventRetry), "big: out of memory; it starts again with batch_size 3")
 	assert.Len(t, f.attempts("tiny"), 1)
 
@@ -391,6 +402,64 @@ func TestSecondStartGoesOn(t *testing.T) {
 	last, _ := start(t.Context(), batch.Options{Runner: after})
 	assert.Equal(t, again.Dir, last.Dir, "the newest batch is gone on with")
 	assert.Empty(t, after.seen)
+}
+
+// TestTheSameWorkTwice: each of two jobs that differ in their name alone has
+// its own run, in every start.
+func TestTheSameWorkTwice(t *testing.T) {
+	start := batchOf(t, "jobs: [{name: a, config: train.yaml}, {name: b, config: train.yaml}]\nslots: {cpu: 2}\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	steps := 0
+	sum, _ := start(ctx, batch.Options{Runner: &fake{t: t, scripts: map[string][]string{"a": {"wait"}, "b": {"wait"}}}, Events: func(ev batch.Event) {
+		if ev.Kind == batch.EventStep {
+			if steps++; steps == 2 {
+				cancel()
+			}
+		}
+	}})
+	require.Equal(t, 130, sum.Exit)
+	f := &fake{t: t}
+	again, _ := start(t.Context(), batch.Options{Runner: f})
+	for i, name := range []string{"a", "b"} {
+		assert.Equal(t, sum.Jobs[i].Run, f.attempts(name)[0].Resume)
+		assert.Equal(t, sum.Jobs[i].Run, again.Jobs[i].Run)
+	}
+	assert.NotEqual(t, again.Jobs[0].Run, again.Jobs[1].Run)
+}
+
+// TestRunThatTheJournalDoesNotName: everything was killed between the moment a
+// run directory was made and the line of the journal about it. The run is gone
+// on with, also when the clock stepped back meanwhile.
+func TestRunThatTheJournalDoesNotName(t *testing.T) {
+	start := batchOf(t, "jobs: [{name: a, config: train.yaml}]\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	now := time.Now()
+	sum, _ := start(ctx, batch.Options{Runner: &fake{t: t, scripts: map[string][]string{"a": {"wait"}}}, Now: func() time.Time { return now.Add(time.Hour) },
+		Events: func(ev batch.Event) {
+			if ev.Kind == batch.EventStep {
+				cancel()
+			}
+		}})
+	require.Equal(t, 130, sum.Exit)
+	path := filepath.Join(sum.Dir, "journal.jsonl")
+	journal, err := os.ReadFile(path)
+	require.NoError(t, err)
+	before, _, found := strings.Cut(string(journal), `{"time":"`+runs.FormatTime(now.Add(time.Hour))+`","kind":"run"`)
+	require.True(t, found, string(journal))
+	require.NoError(t, os.WriteFile(path, []byte(before), 0o644))
+	f := &fake{t: t}
+	start(t.Context(), batch.Options{Runner: f, Now: func() time.Time { return now }})
+	assert.Equal(t, sum.Jobs[0].Run, f.attempts("a")[0].Resume)
+
+	// The same when it was complete already.
+	require.NoError(t, os.WriteFile(path, []byte(before), 0o644))
+	f = &fake{t: t}
+	sum, _ = start(t.Context(), batch.Options{Runner: f})
+	assert.Equal(t, 0, sum.Exit)
+	assert.Empty(t, f.seen)
+	entries, err := runs.List("runs")
+	require.NoError(t, err)
+	assert.Len(t, entries, 1)
 }
 
 func TestPlanEditedBetweenStarts(t *testing.T) {
@@ -584,37 +653,46 @@ func (nothing) Run(context.Context, batch.Attempt, <-chan struct{}, <-chan struc
 	return batch.Message{Kind: batch.MessageEnd, Class: "complete"}
 }
 
-// TestMemoryStaysFlat: what a batch remembers of a job that is over is small.
-func TestMemoryStaysFlat(t *testing.T) {
-	const jobs = 300
+// manyJobs is a plan of jobs that differ in their seed.
+func manyJobs(n int) string {
 	var plan strings.Builder
 	plan.WriteString("jobs:\n  - {name: a, config: train.yaml, matrix: {seed: [0")
-	for i := 1; i < jobs; i++ {
+	for i := 1; i < n; i++ {
 		fmt.Fprintf(&plan, ", %d", i)
 	}
 	plan.WriteString("]}}\n")
-	batchOf(t, plan.String())
-	heap := func() int64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
-	ended := 0
-	var early, late int64
+	return plan.String()
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestMemoryStaysFlat: a thousand jobs go through, and what a batch remembers of
+// one that is over is small.
+func TestMemoryStaysFlat(t *testing.T) {
+	const jobs = 1000
+	batchOf(t, manyJobs(jobs))
 	p, err := batch.Load("plan.yaml")
 	require.NoError(t, err)
+	ended := 0
+	var early, late int64
 	sum, err := batch.Run(t.Context(), p, batch.Options{Runner: nothing{}, Events: func(ev batch.Event) {
 		if ev.Kind == batch.EventEnd {
 			switch ended++; ended {
-			case 50:
+			case jobs / 10:
 				early = heap()
-			case 250:
+			case jobs:
 				late = heap()
 			}
 		}
 	}})
 	require.NoError(t, err)
 	require.Equal(t, 0, sum.Exit)
-	assert.Less(t, late-early, int64(200*4096), "bytes for 200 jobs")
+	assert.Equal(t, jobs, sum.Counts[batch.Completed])
+	assert.Less(t, late-early, int64(jobs*4096), "bytes for nine hundred jobs")
 }

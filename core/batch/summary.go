@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,6 +22,7 @@ import (
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/atomicfile"
 	"github.com/verifily/verifily-tui/runs/canonical"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // The exit codes of a batch.
@@ -67,8 +67,10 @@ type Row struct {
 	Error    string          `json:"error" empty:"null"`
 	Metrics  map[string]Cell `json:"metrics"`
 	Decision string          `json:"decision" empty:"null"`
-	// BatchSize is set when it had to be made smaller than planned.
-	BatchSize int `json:"batch_size,omitempty"`
+	// BatchSize is set when it had to be made smaller than planned, and Note
+	// says why and what became of a step.
+	BatchSize int    `json:"batch_size,omitempty"`
+	Note      string `json:"note,omitempty"`
 
 	results string
 }
@@ -141,6 +143,8 @@ func (s *scheduler) row(st *state) Row {
 	if st.halved > 0 && st.work != nil {
 		if cfg, ok := st.work.smaller(st.halved); ok {
 			row.BatchSize = cfg.Training.BatchSize
+			row.Note = fmt.Sprintf("ran out of memory with batch_size %d; it was trained with %d and gradient_accumulation_steps %d, so that a step sees as many rows as planned",
+				st.work.config.Training.BatchSize, cfg.Training.BatchSize, cfg.Training.GradientAccumulationSteps)
 		}
 	}
 	if st.status != Completed || st.run == "" {
@@ -176,7 +180,7 @@ func readResults(run *runs.Run, dir string) (runs.EvalResults, error) {
 	if dir == "" || sameFolder(dir, filepath.Join(run.Dir(), "eval")) {
 		return run.EvalResults()
 	}
-	data, err := os.ReadFile(filepath.Join(dir, resultsFile))
+	data, err := regular.Read(filepath.Join(dir, resultsFile), mostOfFile)
 	if err != nil {
 		return runs.EvalResults{}, err
 	}
@@ -219,7 +223,14 @@ func (s *scheduler) compare(ctx context.Context, sum *Summary) error {
 		}
 		base, label = rows[0].Run, rows[0].Job
 	}
-	rows = slices.DeleteFunc(rows, func(r Row) bool { return sameFolder(r.Run, base) })
+	task := taskOf(base)
+	rows = slices.DeleteFunc(rows, func(r Row) bool {
+		other := taskOf(r.Run)
+		if other != task {
+			sum.Problems = append(sum.Problems, fmt.Sprintf("%s is not compared: its task is %s, that of %s is %s", r.Job, other, label, task))
+		}
+		return other != task || sameFolder(r.Run, base)
+	})
 	if len(rows) == 0 || (!asked && len(sum.Jobs) < 2) {
 		return nil
 	}
@@ -259,6 +270,19 @@ func (s *scheduler) compare(ctx context.Context, sum *Summary) error {
 	return errors.Join(s.saveWith("compare.json", res.WriteJSON), s.saveWith("compare.csv", res.WriteCSV), s.saveWith("compare.md", res.WriteMarkdown))
 }
 
+// taskOf is the task of a run, empty when it is not known.
+func taskOf(dir string) string {
+	run, err := runs.Open(dir)
+	if err != nil {
+		return ""
+	}
+	meta, err := run.Meta()
+	if err != nil {
+		return ""
+	}
+	return meta.Task
+}
+
 // ownEvaluation says whether a row's results are those in eval/ of its run,
 // which is what comparisons read.
 func (s *scheduler) ownEvaluation(r Row) bool {
@@ -287,7 +311,8 @@ func (s *scheduler) baseline(name string) (dir, label string, err error) {
 	return dir, name, err
 }
 
-// decide judges every completed training but the baseline.
+// decide judges the job that the plan names, or else every completed training
+// but the baseline and those of another task.
 func (s *scheduler) decide(ctx context.Context, sum *Summary) (int, error) {
 	dc := s.plan.Decide
 	if dc == nil {
@@ -308,7 +333,10 @@ func (s *scheduler) decide(ctx context.Context, sum *Summary) (int, error) {
 	var judged []Row
 	for i := range sum.Jobs {
 		row := &sum.Jobs[i]
-		if row.Status != Completed || sameFolder(row.Run, base) || !s.ownEvaluation(*row) {
+		switch {
+		case row.Status != Completed, sameFolder(row.Run, base), !s.ownEvaluation(*row):
+			continue
+		case dc.Job != "" && row.Job != dc.Job, base != "" && dc.Job == "" && taskOf(row.Run) != taskOf(base):
 			continue
 		}
 		d, err := core.Decide(ctx, core.DecideOptions{Run: row.Run, Baseline: base, Policy: dc.Policy})

@@ -23,15 +23,35 @@ type grid struct {
 // there is room.
 const shownMetrics = 3
 
-// grid makes the table with at most a number of metrics besides the main one.
-func (sum *Summary) grid(others int, intervals bool) grid {
+// shape is how much a table shows.
+type shape struct {
+	others    int  // metrics besides the main one, at most
+	intervals bool // of these
+	time      bool
+	interval  bool // of the main metric
+}
+
+// full is the table that has the room it wants.
+var full = shape{others: shownMetrics, intervals: true, time: true, interval: true}
+
+// narrower lists the shapes to try where there is less, one after the other.
+func narrower() []shape {
+	var out []shape
+	for others := shownMetrics; others >= 0; others-- {
+		out = append(out, shape{others: others, time: true, interval: true})
+	}
+	return append(out, shape{interval: true}, shape{})
+}
+
+// grid makes the table in a shape.
+func (sum *Summary) grid(shape shape) grid {
 	main := sum.Metric
 	if main == "" {
 		main = mainMetric(sum.Jobs)
 	}
 	names := metricNames(sum.Jobs, main)
-	if len(names) > 1+others {
-		names = names[:1+others]
+	if len(names) > 1+shape.others {
+		names = names[:1+shape.others]
 	}
 	g := grid{head: []string{"job", "status"}}
 	compared := sum.Baseline != "" && len(names) > 0
@@ -50,19 +70,23 @@ func (sum *Summary) grid(others int, intervals bool) grid {
 		line := []string{r.Job, string(r.Status)}
 		for i, name := range names {
 			c, ok := r.Metrics[name]
-			line = append(line, cellText(c, ok, intervals || i == 0))
+			line = append(line, cellText(c, ok, i == 0 && shape.interval || i > 0 && shape.intervals))
 			if i == 0 && compared {
 				line = append(line, deltaText(c))
 			}
 		}
-		line = append(line, duration(r.Seconds))
+		lasted := ""
+		if shape.time {
+			lasted = duration(r.Seconds)
+		}
+		line = append(line, lasted)
 		if decided {
 			line = append(line, r.Decision)
 		}
 		g.rows = append(g.rows, line)
 	}
 	for _, s := range sum.Groups {
-		line := []string{plain(s.Name), strconv.Itoa(len(s.Jobs)) + " seeds"}
+		line := []string{plain(s.Name), strconv.Itoa(len(s.Jobs))}
 		for i, name := range names {
 			v, ok := s.Metrics[name]
 			cell := ""
@@ -127,28 +151,31 @@ func short(f float64) string {
 }
 
 func duration(seconds float64) string {
-	d := time.Duration(seconds * float64(time.Second))
-	if d >= time.Minute {
-		return d.Round(time.Second).String()
+	switch {
+	case seconds == 0:
+		return "" // nothing was done
+	case seconds < 59.95:
+		return fmt.Sprintf("%.1fs", seconds)
 	}
-	return d.Round(100 * time.Millisecond).String()
+	return time.Duration(math.Round(seconds) * float64(time.Second)).String()
 }
 
 // WriteTable writes the summary as plain text: a line a job, the seeds, what
 // failed, and the decision. It holds no control characters. Where the table is
-// wider than width columns, intervals and metrics are left out, the main one
-// excepted; width 0 is without limit.
+// wider than width columns, intervals, metrics and times are left out, the main
+// metric excepted; width 0 is without limit.
 func (sum *Summary) WriteTable(w io.Writer, width int) error {
 	var b strings.Builder
-	g := sum.grid(shownMetrics, true)
-	for others := shownMetrics; width > 0 && others >= 0 && g.width() > width; others-- {
-		g = sum.grid(others, false)
+	g := sum.grid(full)
+	for _, shape := range narrower() {
+		if width > 0 && g.width() > width {
+			g = sum.grid(shape)
+		}
 	}
 	writeColumns(&b, g.head, g.rows)
 	if len(g.seeds) > 0 {
 		b.WriteString("\nover seeds: mean, standard deviation, 95 % interval of the mean\n")
-		head := append([]string{"combination"}, g.head[1:]...)
-		writeColumns(&b, head, g.seeds)
+		writeColumns(&b, append([]string{"combination", "seeds"}, g.head[2:]...), g.seeds)
 	}
 	failures := false
 	for _, r := range sum.Jobs {
@@ -158,6 +185,11 @@ func (sum *Summary) WriteTable(w io.Writer, width int) error {
 			}
 			failures = true
 			fmt.Fprintf(&b, "%s %s: %s\n", r.Job, r.Status, plain(r.Error))
+		}
+	}
+	for _, r := range sum.Jobs {
+		if r.Note != "" {
+			fmt.Fprintf(&b, "\nnote: %s %s\n", r.Job, plain(r.Note))
 		}
 	}
 	for _, p := range sum.Problems {
@@ -209,15 +241,20 @@ func (sum *Summary) WriteMarkdown(w io.Writer) error {
 		}
 		b.WriteString("\n")
 	}
-	g := sum.grid(shownMetrics, true)
+	g := sum.grid(full)
 	writeMarkdownTable(&b, g.head, g.rows)
 	if len(g.seeds) > 0 {
 		b.WriteString("\nOver seeds: mean, standard deviation, 95 % interval of the mean.\n\n")
-		writeMarkdownTable(&b, append([]string{"combination"}, g.head[1:]...), g.seeds)
+		writeMarkdownTable(&b, append([]string{"combination", "seeds"}, g.head[2:]...), g.seeds)
 	}
 	for _, r := range sum.Jobs {
 		if r.Error != "" {
 			fmt.Fprintf(&b, "\n- %s %s: %s", r.Job, r.Status, markdown(r.Error))
+		}
+	}
+	for _, r := range sum.Jobs {
+		if r.Note != "" {
+			fmt.Fprintf(&b, "\n- note: %s %s", r.Job, markdown(r.Note))
 		}
 	}
 	for _, p := range sum.Problems {

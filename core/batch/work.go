@@ -1,6 +1,9 @@
 package batch
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,12 +15,12 @@ import (
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/canonical"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
 // work is what a job comes down to once all that it builds on is there.
 type work struct {
 	key, data string // identify it, see record
-	train     string // data_hash of the run
 	config    *config.Config
 	evaluate  string // run directory
 	eval      Evaluation
@@ -46,7 +49,7 @@ func (s *scheduler) resolve(st *state) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &work{key: key, data: data.all, train: data.train, config: cfg}, nil
+	return &work{key: key, data: data.all, config: cfg}, nil
 }
 
 func (s *scheduler) evaluation(st *state) (*work, error) {
@@ -102,7 +105,7 @@ func (w *work) smaller(times int) (*config.Config, bool) {
 }
 
 // attempt is what a process is asked to do next.
-func (w *work) attempt(st *state) Attempt {
+func (w *work) attempt(st *state, batchID string) Attempt {
 	a := Attempt{Job: st.Name, Evaluate: w.evaluate, Eval: w.eval}
 	if w.config == nil {
 		return a
@@ -111,7 +114,7 @@ func (w *work) attempt(st *state) Attempt {
 	if !ok {
 		cfg = w.config
 	}
-	a.Config, a.Resume = cfg.Map(), st.run
+	a.Config, a.Resume, a.JobID = cfg.Map(), st.run, w.jobID(batchID, st.halved)
 	return a
 }
 
@@ -129,32 +132,41 @@ func (s *scheduler) settle(st *state) {
 		return
 	}
 	st.work = w
+	s.number(w)
 	p := s.history.work[identity(w.key, w.data)]
-	if p == nil || s.claimed[p] {
+	if p == nil {
 		return
 	}
-	s.claimed[p] = true
-	if p.run == "" && p.began != "" && w.config != nil {
-		p.run = s.orphan(st, p)
+	st.halved, st.known = p.Halved, p.run
+	dir, results := s.within(p.run), s.within(p.Results)
+	if w.config != nil && !isRun(dir) {
+		dir = s.orphan(w.jobID(s.folder.info.BatchID, p.Halved))
+		results = filepath.Join(dir, "eval")
 	}
-	st.halved = p.Halved
-	dir := s.within(p.run)
 	switch {
-	case p.Status == Completed && s.stands(w, dir, s.within(p.Results)):
-		st.run, st.results, st.seconds, st.earlier = dir, s.within(p.Results), p.Seconds, true
+	case p.Status == Completed && s.stands(w, dir, results):
+		st.run, st.results, st.seconds, st.earlier = dir, results, p.Seconds, true
 		if p.Job != st.Name {
 			s.note(st.Name, "is complete already, as "+p.Job)
 		}
 		s.end(st, Completed)
-	case p.Status == Completed:
+	case p.Status == Completed && (w.config == nil || dir == ""):
 		s.note(st.Name, "was complete, but its run is gone: it is done again")
 		st.halved = 0
 	case p.Status == Failed && permanent(p.Class) && !s.opt.RetryFailed:
 		st.run, st.text, st.class, st.earlier = dir, p.Error, p.Class, true
 		s.end(st, Failed)
 		s.note(st.Name, "is not tried again, since the same would happen; --retry-failed tries it all the same")
-	case w.config != nil && p.run != "":
+	case w.config != nil && dir != "":
 		s.takeUp(st, dir)
+	}
+}
+
+// number tells work apart that a plan has more than once.
+func (s *scheduler) number(w *work) {
+	id := identity(w.key, w.data)
+	if s.asked[id]++; s.asked[id] > 1 {
+		w.key += fmt.Sprintf("#%d", s.asked[id])
 	}
 }
 
@@ -165,6 +177,9 @@ func permanent(c class) bool {
 
 // stands says whether completed work is still there.
 func (s *scheduler) stands(w *work, dir, results string) bool {
+	if dir == "" {
+		return false
+	}
 	run, err := runs.Open(dir)
 	if err != nil {
 		return false
@@ -199,26 +214,31 @@ func (s *scheduler) takeUp(st *state, dir string) {
 	st.run = dir
 }
 
-// orphan finds the run directory that a job made just before everything was
-// killed, so that the journal does not name it.
-func (s *scheduler) orphan(st *state, p *past) string {
-	cfg, ok := st.work.smaller(p.Halved)
-	if !ok {
-		cfg = st.work.config
-	}
+// jobID is what run_meta.json of a run says about the work that it was made
+// for. It is known before there is a run, so that one is found again which was
+// made just before everything was killed, and which the journal does not name.
+func (w *work) jobID(batchID string, halved int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", batchID, identity(w.key, w.data), halved))
+	return hex.EncodeToString(sum[:8])
+}
+
+// orphan finds the run directory that was made for a piece of work, empty if
+// there is none.
+func (s *scheduler) orphan(jobID string) string {
 	entries, err := runs.List(s.plan.RunsDir)
 	if err != nil {
 		return ""
 	}
-	i := slices.IndexFunc(entries, func(e runs.Entry) bool {
-		m := e.Meta
-		return !s.history.runs[e.Name] && m.RunName == st.Name && m.ConfigHash == cfg.Hash() && m.DataHash == st.work.train && m.StartedAt >= p.began
-	})
+	i := slices.IndexFunc(entries, func(e runs.Entry) bool { return e.Meta.JobID == jobID })
 	if i < 0 {
 		return ""
 	}
-	s.history.runs[entries[i].Name] = true
-	return entries[i].Name
+	return entries[i].Dir
+}
+
+func isRun(dir string) bool {
+	_, err := runs.Open(dir)
+	return dir != "" && err == nil
 }
 
 // before is what jobs.json keeps of a job for the next start.
@@ -253,19 +273,18 @@ func (s *scheduler) compareWithBefore() error {
 }
 
 func readBefore(path string) ([]before, error) {
-	f, err := os.Open(path)
+	data, err := regular.Read(path, mostOfFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	dec := json.NewDecoder(f)
+	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	out := []before{}
 	if err := dec.Decode(&out); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: %w", errDamaged, err)}
 	}
 	return out, nil
 }

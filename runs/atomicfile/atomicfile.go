@@ -5,7 +5,8 @@
 // last. A reader sees the old content or the new one, never a part, and so
 // does a program that starts after a power failure. When anything fails, the
 // target keeps its old content and the temporary file is removed; only a
-// killed process can leave one behind, under a name that starts with a dot.
+// killed process can leave one behind, under a name that starts with a dot;
+// Sweep removes it.
 //
 // A target that is a symbolic link is replaced by a regular file.
 package atomicfile
@@ -19,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/google/renameio/v2"
@@ -60,13 +62,31 @@ type File struct {
 // Create starts a file that Commit will put at path. Every File must be ended
 // with Commit or Abort; Abort after Commit does nothing, so it can be deferred.
 func Create(path string, perm fs.FileMode) (*File, error) {
-	pending, err := renameio.NewPendingFile(path,
-		renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(perm))
-	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, err)
+	for {
+		pending, err := renameio.NewPendingFile(path,
+			renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(perm))
+		if err != nil {
+			return nil, fmt.Errorf("create %s: %w", path, err)
+		}
+		if !claim(pending.File) {
+			_ = pending.Cleanup() // swept before it was locked
+			continue
+		}
+		// 256 KiB a write call: streams of small records then cost few calls.
+		return &File{path: path, pending: pending, buf: bufio.NewWriterSize(pending, 256<<10)}, nil
 	}
-	// 256 KiB a write call: streams of small records then cost few calls.
-	return &File{path: path, pending: pending, buf: bufio.NewWriterSize(pending, 256<<10)}, nil
+}
+
+// claim locks a temporary file, for Sweep to leave it alone; on a file system
+// without locks Sweep removes nothing. It returns false for a file that is being
+// swept.
+func claim(f *os.File) bool {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false
+	}
+	_, gone := os.Lstat(f.Name())
+	return !errors.Is(gone, fs.ErrNotExist)
 }
 
 // Write adds p to the file.
@@ -104,10 +124,11 @@ func (f *File) Stage() error {
 func (f *File) Commit() error { return CommitAll(f) }
 
 // CommitAll puts files in place that belong together, in the order given. All
-// are on disk before the first gets its name, and the names are given right
-// after one another, so only a program that is killed between two of them
-// leaves the new content of some beside the old of others. On error files that
-// are not in place are thrown away.
+// are on disk before the first gets its name; then one rename follows the other, and the folders are flushed last, so only a program that
+// is killed between two of the renames leaves the new content of some beside
+// the old of others. A file that vouches for the others, such as one with their
+// hashes, belongs at the end: it then never speaks of content that is not
+// there yet. On error files that are not in place are thrown away.
 func CommitAll(files ...*File) error {
 	defer func() {
 		for _, f := range files {
@@ -121,10 +142,11 @@ func CommitAll(files ...*File) error {
 	}
 	var folders []string
 	for _, f := range files {
-		if err := f.pending.CloseAtomicallyReplace(); err != nil {
+		if err := os.Rename(f.pending.Name(), f.path); err != nil {
 			return fmt.Errorf("write %s: %w", f.path, err)
 		}
-		f.done = true
+		f.done = true // and closed below
+		defer f.pending.File.Close()
 		if dir := filepath.Dir(f.path); !slices.Contains(folders, dir) {
 			folders = append(folders, dir)
 		}
@@ -144,6 +166,33 @@ func (f *File) Abort() {
 		// What failed before is what the caller needs to hear of; a temporary
 		// file that cannot be removed is hidden and harmless.
 		_ = f.pending.Cleanup()
+	}
+}
+
+// Sweep removes the temporary files that programs which were killed have left of
+// the file at path. Those of programs that still write it stay. What cannot be
+// removed is hidden and harmless.
+func Sweep(path string) {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return // whoever creates a file there is told
+	}
+	for _, e := range entries {
+		number, found := strings.CutPrefix(e.Name(), "."+filepath.Base(path))
+		if !found || number == "" || strings.Trim(number, "0123456789") != "" || !e.Type().IsRegular() {
+			continue
+		}
+		left := filepath.Join(filepath.Dir(path), e.Name())
+		f, err := os.OpenFile(left, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		// A file that was locked may have got its name by now: only what still
+		// has the temporary one is removed.
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.Remove(left)
+		}
+		_ = f.Close()
 	}
 }
 

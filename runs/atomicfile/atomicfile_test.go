@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -148,5 +150,86 @@ func TestNoRoomForTheContent(t *testing.T) {
 	require.ErrorIs(t, err, syscall.EFBIG)
 	require.ErrorContains(t, err, path)
 	assert.Equal(t, "old", content(t, path))
+	only(t, dir, "f")
+}
+
+// From Stage on nothing is left to do but renames, in the order given: a file
+// that vouches for others can come after them.
+func TestCommitAllOnlyRenames(t *testing.T) {
+	dir := t.TempDir()
+	create := func(name string) (*atomicfile.File, os.FileInfo) {
+		before, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		f, err := atomicfile.Create(filepath.Join(dir, name), 0o644)
+		require.NoError(t, err)
+		_, err = f.Write([]byte("content of " + name))
+		require.NoError(t, err)
+		require.NoError(t, f.Stage())
+		after, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Len(t, after, len(before)+1)
+		for _, e := range after {
+			if strings.HasPrefix(e.Name(), "."+name) {
+				assert.Equal(t, "content of "+name, content(t, filepath.Join(dir, e.Name())), "whole before its name is given")
+				info, err := e.Info()
+				require.NoError(t, err)
+				return f, info
+			}
+		}
+		t.Fatalf("%s has no temporary file", name)
+		return nil, nil
+	}
+	a, staged := create("a")
+	b, _ := create("b")
+	c, _ := create("c")
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "b"), 0o755)) // no file can take its place
+	require.ErrorContains(t, atomicfile.CommitAll(a, b, c), filepath.Join(dir, "b"))
+	only(t, dir, "a", "b")
+	info, err := os.Stat(filepath.Join(dir, "a"))
+	require.NoError(t, err)
+	assert.True(t, os.SameFile(staged, info))
+}
+
+// What killed programs left is removed; what is being written, by this or by
+// another program, and what only looks alike, stays.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	for _, name := range []string{".f12345", ".f", ".f12x", ".fg1", ".g1", "f1"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".f7"), 0o755))
+	require.NoError(t, os.Symlink("f1", filepath.Join(dir, ".f8")))
+	f, err := atomicfile.Create(path, 0o644)
+	require.NoError(t, err)
+	_, err = f.Write([]byte("whole"))
+	require.NoError(t, err)
+	atomicfile.Sweep(path)
+	require.NoError(t, f.Stage())
+	atomicfile.Sweep(path)
+	require.NoError(t, f.Commit())
+	atomicfile.Sweep(path)
+	assert.Equal(t, "whole", content(t, path))
+	only(t, dir, ".f", ".f12x", ".f7", ".f8", ".fg1", ".g1", "f", "f1")
+	atomicfile.Sweep(filepath.Join(dir, "none", "f"))
+}
+
+// Writers and sweepers of the same file do not disturb one another.
+func TestSweepWhileOthersWrite(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		wg.Go(func() {
+			for range 25 {
+				atomicfile.Sweep(path)
+				errs[i] = errors.Join(errs[i], atomicfile.WriteBytes(path, 0o644, []byte("whole")))
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
+	assert.Equal(t, "whole", content(t, path))
 	only(t, dir, "f")
 }

@@ -19,6 +19,9 @@ const redrawEvery = 100 * time.Millisecond
 // barWidth is the width of a bar in columns.
 const barWidth = 20
 
+// mostName is how wide names may be for what follows them to stand in columns.
+const mostName = 16
+
 // livePrinter prints lines like linePrinter and, below them, a block that is
 // drawn in place: a bar for each running job.
 type livePrinter struct {
@@ -96,11 +99,17 @@ func block(running []batch.Progress, counts map[batch.Status]int, width, height 
 		return nil
 	}
 	out := []string{text.Line(doneText(counts), width)}
+	names := 0
+	for i := range running {
+		names = max(names, min(text.Width(running[i].Job), mostName))
+	}
 	for i := range running {
 		if len(out) == height-1 && i < len(running)-1 {
 			return append(out, text.Line("and "+Jobs(len(running)-i)+" more", width))
 		}
-		out = append(out, text.Line(bar(&running[i])+" "+progressText(&running[i]), width))
+		p := running[i]
+		p.Job = text.Pad(p.Job, names)
+		out = append(out, text.Line(bar(&p)+" "+progressText(&p), width))
 	}
 	return out
 }

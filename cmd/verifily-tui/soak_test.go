@@ -1,0 +1,110 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// soakKeys are what a hand that hits keys at random hits: all that move, open,
+// ask and type, but none that leave, start trainings or write files at a path
+// that was typed.
+var soakKeys = append(strings.Split("jjjjkkkkhlgG123456712345671234567bcDsSTypPunvwmLXoxX[]+-<>0/:? rtaf", ""),
+	"\r", "\r", "\r", "\x1b", "\x1b", "\x1b", "\t", "\x1b[Z", "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D", "\x1b[5~", "\x1b[6~", "\x7f", "\x15",
+	"\x1b[<0;10;5M", "\x1b[<64;10;5M", "\x1b[<65;10;5M", "status:", "human")
+
+// TestSoak hits keys at random and resizes while runs are being written, for
+// VERIFILY_SOAK (15s where it is not set). The program neither ends nor grows.
+func TestSoak(t *testing.T) {
+	if os.Getenv("VERIFILY_SLOW_TESTS") == "" {
+		t.Log("VERIFILY_SLOW_TESTS=1 runs this test; VERIFILY_SOAK=30m says for how long")
+		return
+	}
+	long := 15 * time.Second
+	if s := os.Getenv("VERIFILY_SOAK"); s != "" {
+		var err error
+		long, err = time.ParseDuration(s)
+		require.NoError(t, err)
+	}
+	t.Chdir(t.TempDir())
+	evaluated(t, "human-v2", 1, 4)
+	evaluated(t, "human+synthetic", 2, 8)
+	evaluated(t, "cold-start", 3, 2)
+	writeLive(t, 5, 100*time.Millisecond)
+	term := openTerminal(t, 120, 40, "--runs-dir", "runs")
+	term.see("8 runs")
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+
+	const pace = 10 * time.Millisecond
+	warm := min(long/3, 2*time.Minute)
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	begun, keys, early, last := time.Now(), 0, 0, ""
+	for now := range tick.C {
+		if now.Sub(begun) > long {
+			break
+		}
+		if early == 0 && now.Sub(begun) > warm {
+			early = resident(t, term.cmd.Process.Pid)
+		}
+		if random.IntN(200) == 0 {
+			w, h := uint16(30+random.IntN(200)), uint16(8+random.IntN(60))
+			term.mu.Lock()
+			term.screen.Resize(int(w), int(h))
+			term.mu.Unlock()
+			require.NoError(t, pty.Setsize(term.pty, &pty.Winsize{Cols: w, Rows: h}))
+		}
+		last = soakKeys[random.IntN(len(soakKeys))]
+		term.press(last)
+		keys++
+		select {
+		case _, open := <-term.changed:
+			require.True(t, open, "the program ended after %d keys, the last %q:\n%s", keys, last, term.text())
+		default:
+		}
+	}
+	late := resident(t, term.cmd.Process.Pid)
+	t.Logf("%d keys; resident memory %d MB after %v, %d MB after %v", keys, early>>20, warm, late>>20, long)
+	assert.Less(t, late, early+early/2+64<<20, "memory grew")
+
+	term.mu.Lock()
+	term.screen.Resize(120, 40)
+	term.mu.Unlock()
+	require.NoError(t, pty.Setsize(term.pty, &pty.Winsize{Cols: 120, Rows: 40}))
+	// Out of whatever is open: an escape that is followed at once by a key is
+	// another key.
+	for tries := 0; !strings.Contains(term.text(), "8 runs"); tries++ {
+		require.Less(t, tries, 50, "it does not come back to the table:\n%s", term.text())
+		for _, key := range []string{"\x1b", "1"} {
+			term.press(key)
+			select {
+			case <-term.changed:
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	term.press("q")
+	term.leave()
+}
+
+// resident returns how much memory a process has, in bytes.
+func resident(t testing.TB, pid int) int {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	require.NoError(t, err)
+	pages, err := strconv.Atoi(strings.Fields(string(data))[1])
+	require.NoError(t, err)
+	return pages * os.Getpagesize()
+}
