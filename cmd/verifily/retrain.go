@@ -25,7 +25,10 @@ are verified first.
 Mode mock trains nothing: its metrics follow from the data set and the seed.
 Mode real trains with the native engine, as --config says, else train.yaml in
 the data set, else a small built-in model; it needs the environment variable
-VERIFILY_ENABLE_REAL_TRAIN=1.
+VERIFILY_ENABLE_REAL_TRAIN=1. It leaves the training, validation and test data
+in OUT/splits, for reproduce to read. One that fails or is interrupted leaves
+nothing; the training of one that was killed stays in OUT/train, where
+verifily train --resume can finish it.
 
 Exit codes: 0 SHIP, 1 DONT_SHIP, 2 INVESTIGATE, 3 DONT_SHIP because the run
 contract is not met, 4 error: there is no verdict, 130 interrupted.`,

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -136,6 +138,41 @@ func TestVerdictsHaveColour(t *testing.T) {
 		assert.Contains(t, raw, "\x1b[31mINVALID\x1b[0m")
 		assert.Contains(t, raw, "\x1b[31m✗\x1b[0m")
 		assert.Equal(t, plain, colour.ReplaceAllString(raw, ""), "the colour is all that differs")
+	}
+}
+
+// What each command judges has a colour on a terminal, and only there.
+func TestColourOfEveryVerdict(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, writeExample(dir))
+	in := func(name string) string { return filepath.Join(dir, name) }
+	require.NoError(t, exec.Command("verifily", "ingest", in("words/train.jsonl"), "--schema", "sft", "--out", in("data")).Run())
+	for _, seed := range []string{"1", "2"} {
+		require.NoError(t, exec.Command("verifily", "retrain", "--dataset", in("data"), "--out", in("out"), "--seed", seed).Run())
+	}
+	first, second := in("out/runs/retrain_0001"), in("out/runs/retrain_0002")
+	for _, args := range [][]string{
+		{"ingest", in("words/train.jsonl"), "--schema", "sft", "--out", "data"},
+		{"retrain", "--dataset", in("data"), "--out", "out"},
+		{"contract-check", "--run", first},
+		{"decide", "--run", second, "--baseline", first, "--dry-run"},
+		{"reproduce", first, "--verify-only"},
+		{"contamination", "--train", in("words/train.jsonl"), "--eval", in("words/test.jsonl")},
+		{"eval", "--run", "nothing"},
+		{"compare", first, "nothing"},
+	} {
+		t.Run(args[0], func(t *testing.T) {
+			coloured, want := startTerminal(t, nil, args...).end()
+			assert.Regexp(t, colour, coloured)
+			for name, env := range map[string]string{"NO_COLOR": "NO_COLOR=1", "TERM": "TERM=dumb"} {
+				plain, code := startTerminal(t, []string{env}, args...).end()
+				assert.NotRegexp(t, colour, plain, name)
+				assert.Equal(t, want, code, name)
+			}
+			plain, code := startTerminal(t, nil, append(args, "--json")...).end()
+			assert.NotContains(t, plain, "\x1b")
+			assert.Equal(t, want, code)
+		})
 	}
 }
 

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/verifily/verifily-tui/core"
+	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/jobs"
+	"github.com/verifily/verifily-tui/core/monitor"
+	"github.com/verifily/verifily-tui/core/work"
+)
+
+// jobPlace is where jobs and monitors are kept, as flags name it.
+type jobPlace struct{ database, dataDir string }
+
+func (p *jobPlace) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&p.database, "database", "", "`URL` of a PostgreSQL database (default: a file in the data folder)")
+	flags.StringVar(&p.dataDir, "data-dir", ".verifily", "`FOLDER` of the service's own files")
+}
+
+func (p *jobPlace) check(cmd *cobra.Command) error {
+	if err := notEmpty(cmd, "database", "data-dir"); err != nil {
+		return err
+	}
+	if p.database != "" {
+		if u, err := url.Parse(p.database); err != nil || !slices.Contains([]string{"postgres", "postgresql"}, u.Scheme) {
+			return usage("--database: must be a URL like postgres://USER@HOST/NAME", "leave it out to keep jobs in the data folder")
+		}
+	}
+	return nil
+}
+
+// open opens the queue at the place and the monitors in it.
+func (p *jobPlace) open(ctx context.Context, opt jobs.Options, log *slog.Logger) (*jobs.Queue, *monitor.Monitors, error) {
+	dir, err := filepath.Abs(p.dataDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	opt.Database, opt.DataDir, opt.Logger = p.database, dir, log
+	q, err := jobs.Open(ctx, opt)
+	if err != nil {
+		return nil, nil, p.unusable(err)
+	}
+	m, err := monitor.Open(ctx, monitor.Options{Queue: q, Logger: log})
+	if err != nil {
+		return nil, nil, errors.Join(p.unusable(err), q.Close())
+	}
+	return q, m, nil
+}
+
+func (p *jobPlace) unusable(err error) error {
+	hint := "check the folder, its permissions and the free space; --data-dir names another"
+	if p.database != "" {
+		hint = "check the address, the user and that the server runs"
+	}
+	return &core.ConfigError{Detail: fault.Detail{Err: err, Hint: hint}}
+}
+
+func (a *app) worker() *cobra.Command {
+	var place jobPlace
+	var runsDir string
+	var grace time.Duration
+	workers := whole(16)
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run jobs and monitors of a service, without HTTP",
+		Long: `Run the jobs and monitors of a database, beside verifily serve or without it, on
+this machine or another. With --database, any number of workers share one queue,
+and each must see the files that jobs name under the same paths. A job runs in one
+worker at a time; when a worker dies, another takes its jobs over, or the next one
+that starts.
+
+SIGTERM and Ctrl-C end it: no new job is taken, what runs has --grace to finish,
+then it is stopped with a checkpoint and taken up again by another worker or the
+next start. A second Ctrl-C ends at once.
+
+Exit codes: 0 stopped, 1 configuration or usage, and a job that would not stop.`,
+		Example: `  verifily worker --data-dir .verifily
+  verifily worker --database postgres://verifily@db/verifily --workers 4`,
+		Args: noArguments("name the database with --database URL or --data-dir FOLDER"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := place.check(cmd); err != nil {
+				return err
+			}
+			if err := notEmpty(cmd, "runs-dir"); err != nil {
+				return err
+			}
+			switch {
+			case workers < 1 || workers > 1024:
+				return usage(fmt.Sprintf("--workers: must be from 1 to 1024, not %d", workers), "")
+			case grace <= 0:
+				return usage("--grace: must be more than nothing", "")
+			}
+			return a.runWorker(cmd.Context(), place, jobs.Options{Workers: int(workers), Heavy: work.Heavy,
+				Kinds: work.Kinds(work.Options{RunsDir: runsDir})}, grace)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	place.flags(cmd)
+	flags.Var(&workers, "workers", "`JOBS` run at once, beside one that trains")
+	flags.StringVar(&runsDir, "runs-dir", "runs", "`FOLDER` of runs that jobs name by id")
+	flags.DurationVar(&grace, "grace", 30*time.Second, "`TIME` that running work has when the worker stops")
+	return cmd
+}
+
+func (a *app) runWorker(ctx context.Context, place jobPlace, opt jobs.Options, grace time.Duration) (err error) {
+	q, m, err := place.open(ctx, opt, a.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, q.Close()) }()
+	if err := q.Start(ctx); err != nil {
+		return place.unusable(err)
+	}
+	fmt.Fprintf(a.stdout, "working on %s\n", place.name())
+	if err := m.Run(ctx); err != nil { // until the first signal
+		return err
+	}
+	a.con.Report("stopping: no new job is taken (a second Ctrl-C ends at once)")
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	return q.Drain(ending)
+}
+
+// name shows where the jobs are, without a password.
+func (p *jobPlace) name() string {
+	if u, err := url.Parse(p.database); err == nil && p.database != "" {
+		return u.Redacted()
+	}
+	return shortPath(p.dataDir)
+}
+
+// mustExist refuses a data folder in which no service has run: looking must not
+// make one.
+func (p *jobPlace) mustExist() error {
+	if p.database != "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(p.dataDir, "jobs.db")); err != nil {
+		return &core.ConfigError{Detail: fault.Detail{Op: "open job database", Path: p.dataDir, Reason: "no service has run here", Err: cause(err),
+			Hint: "name the data folder of verifily serve with --data-dir, or its database with --database"}}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package jobs_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/core/jobs"
+)
+
+// faulty opens a queue whose database a test disturbs, and starts it.
+func (p place) faulty(opt jobs.Options) (*jobs.Queue, *jobs.Faults) {
+	p.t.Helper()
+	q := p.open(opt)
+	f := q.Interpose()
+	require.NoError(p.t, q.Start(p.ctx()))
+	return q, f
+}
+
+// TestTakenOver: a process that is silent for a lease loses its job to another
+// one, and what it does afterwards does not count.
+func TestTakenOver(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		const lease = 2 * time.Second
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		undone := make(chan string, 1)
+		silent, faults := p.faulty(jobs.Options{Lease: lease, Kinds: map[string]jobs.Handler{"HOLD": func(_ context.Context, a *jobs.Attempt) (json.RawMessage, error) {
+			if a.Job.RequestID != "first" {
+				return object(`{}`), nil
+			}
+			close(begun)
+			<-goOn // deaf to its context
+			assert.ErrorIs(t, a.Record(context.Background(), "/late"), jobs.ErrLeaseLost)
+			a.Made("/silent", func(recorded string) error { undone <- recorded; return nil })
+			return object(`{"by": "silent"}`), nil
+		}}})
+		job, err := silent.Submit(p.ctx(), jobs.Request{Kind: "HOLD", Input: object(`{}`), RequestID: "first"})
+		require.NoError(t, err)
+		within(t, begun, "the job")
+		faults.Silence(true)
+		other := p.start(jobs.Options{Lease: lease, Kinds: map[string]jobs.Handler{"HOLD": func(_ context.Context, a *jobs.Attempt) (json.RawMessage, error) {
+			a.Made("/other", func(string) error { panic("nothing is to be undone") })
+			return object(`{"by": "other"}`), nil
+		}}})
+		done, err := other.Wait(p.ctx(), job.ID)
+		require.NoError(t, err)
+		assert.Equal(t, 2, done.Attempts)
+		close(goOn)
+		assert.Equal(t, "/other", within(t, undone, "the undoing"))
+		faults.Silence(false)
+		result, _, err := other.Result(p.ctx(), job.ID)
+		require.NoError(t, err)
+		assert.JSONEq(t, `{"by": "other"}`, string(result))
+
+		// The silent process comes back as a member and works on.
+		require.NoError(t, other.Drain(p.ctx()))
+		require.NoError(t, other.Close())
+		next := hold(t, silent)
+		done, err = silent.Wait(p.ctx(), next.ID)
+		require.NoError(t, err)
+		assert.Equal(t, jobs.Succeeded, done.Status)
+	})
+}
+
+// TestLeaseLost: a process that cannot renew its lease stops its jobs before the
+// others may take them over, and goes on with them when it can.
+func TestLeaseLost(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		g := newGate()
+		q, faults := p.faulty(jobs.Options{Lease: 2 * time.Second, Kinds: g.kinds()})
+		job := hold(t, q)
+		within(t, g.begun, "the job")
+		faults.Silence(true)
+		assert.ErrorIs(t, within(t, g.ended, "the end"), jobs.ErrLeaseLost)
+		faults.Silence(false)
+		within(t, g.begun, "the job once more")
+		close(g.goOn)
+		job, err := q.Wait(p.ctx(), job.ID)
+		require.NoError(t, err)
+		assert.Equal(t, jobs.Succeeded, job.Status)
+		assert.Equal(t, 2, job.Attempts)
+	})
+}
+
+// TestDiesTooOften: a job under which every process dies ends.
+func TestDiesTooOften(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		g := newGate()
+		opt := jobs.Options{Kinds: g.kinds(), MaxAttempts: 3, Lease: 3 * time.Second}
+		q := p.open(opt)
+		job := hold(t, q)
+		for i := range 3 {
+			_, faults := p.faulty(opt)
+			assert.Equal(t, i+1, within(t, g.begun, "the job").Number)
+			require.NoError(t, faults.Die(p.ctx()))
+		}
+		last := p.start(opt)
+		job, err := last.Wait(p.ctx(), job.ID)
+		require.NoError(t, err)
+		assert.Equal(t, jobs.Failed, job.Status)
+		assert.Equal(t, "given up: the process that ran it died 3 times", *job.Error)
+		close(g.goOn)
+	})
+}
+
+// TestLostTickets: tickets that are gone, or that wait for a time that a clock
+// set back has not reached yet, do not keep a job waiting.
+func TestLostTickets(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		waits := p.open(jobs.Options{})
+		gone := hold(t, waits)
+		later := hold(t, waits)
+		db := waits.Database()
+		for _, stmt := range []string{
+			`DELETE FROM river_job WHERE id = (SELECT ticket FROM verifily_job WHERE id = '` + gone.ID + `')`,
+			`UPDATE river_job SET scheduled_at = '2199-01-01 00:00:00' WHERE id = (SELECT ticket FROM verifily_job WHERE id = '` + later.ID + `')`,
+		} {
+			n, err := db.Exec(p.ctx(), stmt)
+			require.NoError(t, err)
+			require.EqualValues(t, 1, n)
+		}
+		q := p.start(jobs.Options{Kinds: map[string]jobs.Handler{"HOLD": echo}})
+		for _, job := range []jobs.Job{gone, later} {
+			done, err := q.Wait(p.ctx(), job.ID)
+			require.NoError(t, err)
+			assert.Equal(t, jobs.Succeeded, done.Status)
+		}
+	})
+}

@@ -1,0 +1,123 @@
+package server
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/verifily/verifily-tui/core"
+)
+
+//go:embed docs.html
+var docsSource string
+
+//go:embed docs.css
+var docsStyle string
+
+// docsTemplate has no script and loads nothing, so the page works without any
+// network.
+var docsTemplate = template.Must(template.New("docs").Parse(docsSource))
+
+// docsPolicy lets the page use its own style and nothing else.
+var docsPolicy = func() string {
+	sum := sha256.Sum256([]byte(docsStyle))
+	return "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-" +
+		base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}()
+
+type docsOperation struct {
+	ID, Method, Path, Summary, Text string
+	Open                            bool
+	Parameters                      []docsField
+	Body, Answer                    []docsField
+	Errors                          []docsError
+}
+
+type docsField struct {
+	Name, In, Type, Text string
+	Required             bool
+}
+
+type docsError struct {
+	Status int
+	Text   string
+}
+
+// docsPage renders the page of the routes.
+func docsPage(table []route, registry huma.Registry) ([]byte, error) {
+	var ops []docsOperation
+	for _, r := range table {
+		op := docsOperation{ID: r.doc.id, Method: r.method, Path: r.path, Summary: r.doc.summary, Text: r.doc.text, Open: r.open,
+			Body: fieldsOf(registry, r.doc.request), Answer: fieldsOf(registry, r.doc.answer)}
+		for _, p := range r.doc.parameters {
+			op.Parameters = append(op.Parameters, docsField{Name: p.Name, In: p.In, Type: typeText(p.Schema), Text: p.Description, Required: p.Required})
+		}
+		for _, status := range r.doc.errors {
+			op.Errors = append(op.Errors, docsError{status, errorTexts[status]})
+		}
+		ops = append(ops, op)
+	}
+	var out bytes.Buffer
+	err := docsTemplate.Execute(&out, map[string]any{"Version": core.Version(), "Style": template.CSS(docsStyle), "Operations": ops})
+	return out.Bytes(), err
+}
+
+// fieldsOf lists the members of a body in the order of its type.
+func fieldsOf(registry huma.Registry, t reflect.Type) []docsField {
+	schema := registry.Schema(t, true, "")
+	if schema.Ref != "" {
+		schema = registry.SchemaFromRef(schema.Ref)
+	}
+	var out []docsField
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		p, ok := schema.Properties[name]
+		if !ok {
+			continue
+		}
+		out = append(out, docsField{Name: name, Type: typeText(p), Text: p.Description, Required: slices.Contains(schema.Required, name)})
+	}
+	return out
+}
+
+// typeText says in a few words what a value may be.
+func typeText(s *huma.Schema) string {
+	text := s.Type
+	if s.Ref != "" {
+		text = s.Ref[strings.LastIndex(s.Ref, "/")+1:]
+	}
+	if s.Type == huma.TypeArray && s.Items != nil {
+		text = "list of " + typeText(s.Items)
+	}
+	if len(s.Enum) > 0 {
+		values := make([]string, len(s.Enum))
+		for i, v := range s.Enum {
+			values[i] = fmt.Sprint(v)
+		}
+		text = strings.Join(values, " | ")
+	}
+	if s.Minimum != nil {
+		text += fmt.Sprintf(" ≥ %g", *s.Minimum)
+	}
+	if s.Maximum != nil {
+		text += fmt.Sprintf(" ≤ %g", *s.Maximum)
+	}
+	if s.Default != nil {
+		text += fmt.Sprintf(" (%v)", s.Default)
+	}
+	return text
+}
+
+// serveDocs answers GET /docs.
+func (s *Server) serveDocs(c *call) (any, error) {
+	c.w.Header().Set("Content-Security-Policy", docsPolicy)
+	return page{contentType: "text/html; charset=utf-8", body: s.docs}, nil
+}
