@@ -18,9 +18,10 @@ import (
 // column is a column of the table of runs.
 type column struct {
 	id, title string
-	least     int // columns of the screen
-	most      int // what it grows to
-	keep      int // columns with a larger number go first where room is short
+	about     string // what it shows, for people who choose
+	least     int    // columns of the screen
+	most      int    // what it grows to
+	keep      int    // columns with a larger number go first where room is short
 	right     bool
 	draw      func(m *Model, c *screen.Canvas, r *row, x, y, w int)
 	// less orders rows, best or newest first; rows without a value come last,
@@ -60,26 +61,30 @@ func truth(b bool) int {
 	return 0
 }
 
-// runColumns are the columns, from left to right. Name and decision share what
-// room is left over.
+// runColumns are the columns as they come, from left to right. Most of the room
+// that is left over goes to the name and the decision.
 var runColumns = []column{
-	{id: "name", title: "NAME", least: 16, most: 44, keep: 0, text: func(r *row) string { return r.name }, draw: drawName},
-	{id: "data", title: "DATA", least: 10, most: 22, keep: 6, text: func(r *row) string { return r.e.Meta.DatasetVersion },
+	{id: "name", title: "NAME", about: "name", least: 16, most: 44, keep: 0, text: func(r *row) string { return r.name }, draw: drawName},
+	{id: "data", title: "DATA", about: "data version", least: 10, most: 22, keep: 6, text: func(r *row) string { return r.e.Meta.DatasetVersion },
 		draw: func(_ *Model, c *screen.Canvas, r *row, x, y, w int) {
 			c.PutIn(x, y, w, screen.Dim, r.e.Meta.DatasetVersion)
 		}},
-	{id: "model", title: "MODEL", least: 12, most: 22, keep: 10, text: func(r *row) string { return r.e.Meta.BaseModel },
+	{id: "model", title: "MODEL", about: "base model", least: 12, most: 22, keep: 10, text: func(r *row) string { return r.e.Meta.BaseModel },
 		draw: func(_ *Model, c *screen.Canvas, r *row, x, y, w int) {
 			c.PutIn(x, y, w, screen.Dim, short(r.e.Meta.BaseModel))
 		}},
-	{id: "loss", title: "LOSS", least: 7, most: 14, keep: 4, draw: func(m *Model, c *screen.Canvas, r *row, x, y, w int) {
+	{id: "task", title: "TASK", about: "task", least: 5, most: 14, keep: 11, text: func(r *row) string { return r.e.Meta.Task },
+		draw: func(_ *Model, c *screen.Canvas, r *row, x, y, w int) {
+			c.PutIn(x, y, w, screen.Dim, r.e.Meta.Task)
+		}},
+	{id: "loss", title: "LOSS", about: "loss curve", least: 7, most: 14, keep: 4, draw: func(m *Model, c *screen.Canvas, r *row, x, y, w int) {
 		if b := m.table.brief(r.dir); b != nil {
 			plot.Spark(c, x, y, w, screen.Text, b.Loss)
 		}
 	}},
-	{id: "metric", title: "METRIC", least: 5, most: 8, keep: 1, right: true, draw: drawMetric,
+	{id: "metric", title: "METRIC", about: "primary metric", least: 5, most: 8, keep: 1, right: true, draw: drawMetric,
 		key: func(_ *table, r *row) (float64, bool) { return better(r), r.has }},
-	{id: "delta", title: "Δ BASE", least: 8, most: 9, keep: 2, right: true, draw: drawDelta,
+	{id: "delta", title: "Δ BASE", about: "against baseline", least: 8, most: 9, keep: 2, right: true, draw: drawDelta,
 		key: func(t *table, r *row) (float64, bool) {
 			base := t.find(t.base)
 			ok := base != nil && r.has && base.has && base.metric == r.metric
@@ -88,23 +93,23 @@ var runColumns = []column{
 			}
 			return better(r) - better(base), true
 		}},
-	{id: "best", title: "EVAL LOSS", least: 9, most: 9, keep: 8, right: true,
+	{id: "best", title: "EVAL LOSS", about: "best eval loss", least: 9, most: 9, keep: 8, right: true,
 		draw: func(m *Model, c *screen.Canvas, r *row, x, y, w int) {
 			if v, ok := bestLoss(&m.table, r); ok {
 				c.PutRight(x, y, w, screen.Text, score(v))
 			}
 		}, key: bestLoss},
-	{id: "time", title: "TIME", least: 7, most: 7, keep: 9, right: true,
+	{id: "time", title: "TIME", about: "duration", least: 7, most: 7, keep: 9, right: true,
 		draw: func(_ *Model, c *screen.Canvas, r *row, x, y, w int) {
 			if r.e.Meta.DurationSeconds > 0 {
 				c.PutRight(x, y, w, screen.Dim, lasted(r.e.Meta.DurationSeconds))
 			}
 		}, key: func(_ *table, r *row) (float64, bool) { return -r.e.Meta.DurationSeconds, r.e.Meta.DurationSeconds > 0 }},
-	{id: "age", title: "AGE", least: 4, most: 4, keep: 5, right: true,
+	{id: "age", title: "AGE", about: "age", least: 4, most: 4, keep: 5, right: true,
 		draw: func(m *Model, c *screen.Canvas, r *row, x, y, w int) {
 			c.PutRight(x, y, w, screen.Dim, ago(m.now.Sub(r.started)))
 		}, key: func(_ *table, r *row) (float64, bool) { return -float64(r.started.Unix()), true }},
-	{id: "decision", title: "DECISION", least: 12, most: 40, keep: 3, draw: drawDecision,
+	{id: "decision", title: "DECISION", about: "decision", least: 12, most: 40, keep: 3, draw: drawDecision,
 		text: func(r *row) string { return string(r.e.Status) }},
 }
 
@@ -246,9 +251,9 @@ const columnGap = 2
 // layout chooses the columns that fit and shares out the room that is left.
 func (t *table) layout(x, w int) []placed {
 	var out []placed
-	for i := range runColumns {
-		if !t.hidden[runColumns[i].id] {
-			out = append(out, placed{column: &runColumns[i], w: runColumns[i].least})
+	for _, col := range t.arranged() {
+		if !t.hidden[col.id] {
+			out = append(out, placed{column: col, w: col.least})
 		}
 	}
 	width := func() int {
@@ -271,8 +276,8 @@ func (t *table) layout(x, w int) []placed {
 	for spare := w - width(); spare > 0; {
 		grown := false
 		for i := range out {
-			// The name gets three columns for each that others get.
-			for range 1 + 2*truth(i == 0) {
+			// What is read gets three columns for each that others get.
+			for range 1 + 2*truth(out[i].id == "name" || out[i].id == "decision") {
 				if spare > 0 && out[i].w < out[i].most {
 					out[i].w++
 					spare--
@@ -294,8 +299,7 @@ func (t *table) layout(x, w int) []placed {
 // columnActions lets the palette sort by, hide and show columns.
 func (m *Model) columnActions() []binding {
 	var out []binding
-	for i := range runColumns {
-		col := &runColumns[i]
+	for _, col := range m.table.arranged() {
 		if col.key != nil || col.text != nil {
 			out = append(out, binding{help: "sort by " + strings.ToLower(col.title), do: func(m *Model) tea.Cmd {
 				m.table.sort, m.table.reverse, m.table.dirty = col.id, false, true

@@ -149,9 +149,10 @@ func (m *Model) fetch() tea.Cmd {
 	case m.at == viewRuns && h != nil:
 		h.condense(source.Loss, source.Steps, 0)
 	}
-	cmds = append(cmds, m.fetchExtra())
+	cmds = append(cmds, m.fetchExtra(), m.fetchBatches())
 	switch m.at {
 	case viewRuns:
+		cmds = append(cmds, m.fetchBrief(m.table.base)) // what changed is against it
 		for _, r := range m.table.page() {
 			cmds = append(cmds, m.fetchBrief(r.dir))
 		}
@@ -164,19 +165,24 @@ func (m *Model) fetch() tea.Cmd {
 		}
 	case viewTrain:
 		cmds = append(cmds, m.fetchPlan())
+		for _, s := range m.train.states {
+			if !s.Ended() && s.Dir != "" {
+				cmds = append(cmds, m.fetchBrief(filepath.Join(m.src.Root(), short(s.Dir))))
+			}
+		}
 	case viewLive:
-		cmds = append(cmds, m.fetchBrief(m.open), m.fetchHistory(m.open))
+		cmds = append(cmds, m.fetchBrief(m.open), m.fetchHistory(m.open), m.fetchCourses(), m.fetchMeter())
 		for _, dir := range m.overlaid() {
 			cmds = append(cmds, m.fetchBrief(dir), m.fetchHistory(dir))
 		}
 	case viewSlices:
-		cmds = append(cmds, m.fetchBrief(m.open), m.fetchEval(m.open), m.fetchPair(m.open))
+		cmds = append(cmds, m.fetchBrief(m.open), m.fetchEval(m.open), m.fetchPair(m.open), m.fetchCross())
 	case viewHard:
-		cmds = append(cmds, m.fetchHard())
+		cmds = append(cmds, m.fetchHard(), m.fetchEval(m.open))
 	case viewCompare:
-		cmds = append(cmds, m.fetchCompare())
+		cmds = append(cmds, m.fetchCompare(), m.fetchCurves(), m.fetchInputs())
 	case viewDecide:
-		cmds = append(cmds, m.fetchBrief(m.open), m.fetchDecide())
+		cmds = append(cmds, m.fetchBrief(m.open), m.fetchDecide(), m.fetchProof())
 	}
 	return tea.Batch(cmds...)
 }
@@ -244,11 +250,11 @@ func (m *Model) fetchHistory(dir string) tea.Cmd {
 	if !h.need() {
 		return nil
 	}
-	fresh := !h.done
+	fresh, so := !h.done, h.lines
 	h.begin()
 	src := m.src
 	return func() tea.Msg {
-		stretch, err := src.Tail(dir, fresh)
+		stretch, err := src.Tail(dir, so, fresh)
 		return tailMsg{dir, stretch, err}
 	}
 }
@@ -329,6 +335,8 @@ func (m *Model) fetchExtra() tea.Cmd {
 func (m *Model) save() tea.Cmd {
 	path, s := m.opt.SettingsPath, m.settings
 	s.Sort, s.Reverse, s.Hidden = m.table.sort, m.table.reverse, slices.Sorted(maps.Keys(m.table.hidden))
+	s.Columns = m.table.order()
+	s.Configs = m.train.recent
 	s.Base = map[string]string{m.root: ""}
 	if m.table.base != "" {
 		s.Base[m.root] = filepath.Base(m.table.base)
@@ -338,6 +346,9 @@ func (m *Model) save() tea.Cmd {
 
 // export writes the frame to a file; the end of its name says how.
 func (m *Model) export(path string) tea.Cmd {
+	if cmd, ok := m.exportData(path); ok {
+		return cmd
+	}
 	canvas, theme := m.canvas(), m.theme
 	return func() tea.Msg {
 		out := canvas.Plain()

@@ -1,7 +1,7 @@
 package tui
 
 import (
-	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -10,15 +10,24 @@ import (
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/compare"
 	"github.com/verifily/verifily-tui/tui/screen"
+	"github.com/verifily/verifily-tui/tui/source"
 )
 
 // compareState is which runs are held side by side, and what of them is shown.
 type compareState struct {
 	loaded[*core.CompareResult]
-	dirs  []string // the base first
-	with  int      // place of the run that is held against the base, from 0
-	part  comparePart
-	moved int // lines scrolled in the part
+	dirs   []string // the base first
+	with   int      // place of the run that is held against the base, from 0
+	part   comparePart
+	turned bool // the other layout of the metrics than the number of runs suggests
+	row    int  // of the metrics, or of the changed examples
+	moved  int  // lines scrolled in the inputs
+
+	every  bool // inputs that are the same as well
+	inputs loaded[*source.Inputs]
+
+	axis   curveAxis
+	linear bool
 }
 
 // comparePart is what of a comparison is shown.
@@ -27,12 +36,31 @@ type comparePart int
 const (
 	partMetrics comparePart = iota
 	partInputs
+	partLosses
 	partExamples
 )
+
+// curveAxis is what the curves of runs are laid over each other by.
+type curveAxis int
+
+const (
+	overSteps curveAxis = iota
+	overEpochs
+	overShare // of the steps of the run, in percent
+	curveAxes
+)
+
+func (a curveAxis) String() string { return [...]string{"step", "epoch", "relative step"}[a] }
 
 type compareMsg struct {
 	dirs   []string
 	result *core.CompareResult
+	err    error
+}
+
+type inputsMsg struct {
+	dirs   []string
+	inputs *source.Inputs
 	err    error
 }
 
@@ -45,21 +73,55 @@ func compareKeys() []binding {
 			if m.compare.part == p {
 				p = partMetrics
 			}
-			m.compare.part, m.compare.moved = p, 0
+			m.compare.part, m.compare.moved, m.compare.row = p, 0, 0
 			return nil
 		}
 	}
 	return []binding{
-		{[]string{"enter"}, "enter", "read the examples that changed from right to wrong, and back", "examples", part(partExamples)},
+		{[]string{"enter"}, "enter", "the examples fixed and broken; again on one: read it", "examples", (*Model).openChanged},
 		{[]string{"D"}, "D", "config, data and environment: what differs", "differences", part(partInputs)},
+		{[]string{"o"}, "o", "loss curves laid over each other", "curves", part(partLosses)},
 		{[]string{"w"}, "w", "hold the next of the runs against the baseline", "next run", func(m *Model) tea.Cmd {
 			if r := m.compare.value; r != nil {
 				m.compare.with = (m.compare.with + 1) % max(1, len(r.Runs)-1)
-				m.compare.moved = 0
+				if m.compare.part == partExamples {
+					m.compare.row = 0
+				}
 			}
 			return nil
 		}},
+		{[]string{"m"}, "m", "all runs side by side, or one against the baseline with its intervals", "", func(m *Model) tea.Cmd {
+			m.compare.turned, m.compare.part = !m.compare.turned, partMetrics
+			return nil
+		}},
+		{[]string{"a"}, "a", "differences: all keys, or those only that differ", "", func(m *Model) tea.Cmd {
+			m.compare.every, m.compare.part, m.compare.moved = !m.compare.every, partInputs, 0
+			return nil
+		}},
+		{[]string{"X"}, "X", "curves over step, epoch, relative step", "", func(m *Model) tea.Cmd {
+			if m.compare.part == partLosses {
+				m.compare.axis = (m.compare.axis + 1) % curveAxes
+			}
+			m.compare.part = partLosses
+			return nil
+		}},
+		{[]string{"L"}, "L", "curves on a logarithmic or linear scale", "", func(m *Model) tea.Cmd {
+			m.compare.linear = !m.compare.linear
+			return nil
+		}},
 	}
+}
+
+// leave goes back to the metrics; false means that they are shown.
+func (s *compareState) leave() bool {
+	away := s.part != partMetrics
+	s.part, s.moved, s.row = partMetrics, 0, 0
+	return away
+}
+
+// sideBySide says whether all runs are shown in columns.
+func (s *compareState) sideBySide() bool {
+	return s.value != nil && (len(s.value.Runs) > 2) != s.turned
 }
 
 // compareMarked compares the marked runs, or else the run under the cursor,
@@ -69,8 +131,12 @@ func (m *Model) compareMarked() tea.Cmd {
 	if len(m.compared()) < 2 {
 		return m.say(screen.Doubt, "comparing takes two runs: space marks them, or b makes one the baseline")
 	}
-	m.compare.with, m.compare.moved = 0, 0
-	return m.show(viewCompare)
+	m.compare.with, m.compare.moved, m.compare.row = 0, 0, 0
+	cmd := m.show(viewCompare)
+	if n := len(m.table.marked); n > mostCompared {
+		return tea.Batch(cmd, m.say(screen.Doubt, "the oldest "+count(mostCompared)+" of "+count(n)+" marked runs are compared"))
+	}
+	return cmd
 }
 
 // compared lists the runs to compare, the base first: the baseline and the
@@ -102,8 +168,8 @@ func (m *Model) fetchCompare() tea.Cmd {
 		if s.busy {
 			return nil // one at a time: the next follows
 		}
-		s.loaded = loaded[*core.CompareResult]{}
-		s.dirs, s.with, s.moved = dirs, 0, 0
+		s.loaded, s.inputs = loaded[*core.CompareResult]{}, loaded[*source.Inputs]{}
+		s.dirs, s.with, s.moved, s.row = dirs, 0, 0, 0
 	}
 	if !s.need() {
 		return nil
@@ -116,80 +182,252 @@ func (m *Model) fetchCompare() tea.Cmd {
 	}
 }
 
-func (s *compareState) outdate(dir string) {
-	if slices.Contains(s.dirs, dir) {
-		s.stale = true
+// fetchInputs reads what went into the runs, the same or not.
+func (m *Model) fetchInputs() tea.Cmd {
+	s := &m.compare
+	if s.part != partInputs || !s.every || len(s.dirs) == 0 || !s.inputs.need() {
+		return nil
+	}
+	s.inputs.begin()
+	src, dirs := m.src, s.dirs
+	return func() tea.Msg {
+		inputs, err := src.Inputs(dirs)
+		return inputsMsg{dirs, inputs, err}
 	}
 }
 
-// compareLines returns the lines of a part that scrolls, w columns wide.
-func (m *Model) compareLines(w int) [][]span {
-	r := m.compare.value
-	if r == nil {
-		return nil
-	}
-	switch m.compare.part {
-	case partInputs:
-		return inputLines(r, m.compare.with+1, w)
-	case partExamples:
-		return exampleLines(r, m.compare.with, w)
+// take implements answer.
+func (msg inputsMsg) take(m *Model) tea.Cmd {
+	if slices.Equal(msg.dirs, m.compare.dirs) {
+		m.compare.inputs.set(msg.inputs, msg.err)
 	}
 	return nil
 }
 
-// inputLines writes what went into the runs and is not the same.
-func inputLines(r *core.CompareResult, with, w int) [][]span {
-	var out [][]span
-	for _, part := range []struct {
-		name  string
-		diffs []compare.Difference
-	}{{"config", r.Config}, {"data", r.Data}, {"environment", r.Environment}} {
-		out = append(out, []span{{screen.Accent | screen.Bold, part.name}})
-		if len(part.diffs) == 0 {
-			out = append(out, []span{{screen.Dim, "  the same"}})
+// fetchCurves reads the logs of the runs whose curves are shown.
+func (m *Model) fetchCurves() tea.Cmd {
+	s := &m.compare
+	if s.part != partLosses {
+		return nil
+	}
+	var cmds []tea.Cmd
+	for _, dir := range s.dirs {
+		cmds = append(cmds, m.fetchHistory(dir))
+		if h := m.histories[dir]; h != nil && h.lines.Curves != nil {
+			for _, name := range []string{source.Loss, source.EvalLoss} {
+				h.condense(name, s.axis.log(), 0)
+			}
 		}
-		for _, d := range part.diffs {
-			line := []span{{screen.Text, "  " + clip(d.Name, mostName) + "  "}, {screen.Dim, clip(d.Text(0), mostName) + " → "}, {screen.Text, clip(d.Text(with), mostName)}}
+	}
+	return tea.Batch(cmds...)
+}
+
+// log is the axis of a log that the curves stand over.
+func (a curveAxis) log() source.Axis {
+	if a == overEpochs {
+		return source.Epochs
+	}
+	return source.Steps
+}
+
+func (s *compareState) outdate(dir string) {
+	if slices.Contains(s.dirs, dir) {
+		s.stale, s.inputs.stale = true, true
+	}
+}
+
+func (m *Model) moveCompare(by int) {
+	s := &m.compare
+	if s.value == nil {
+		return
+	}
+	switch s.part {
+	case partMetrics:
+		s.row = max(0, min(len(m.differences(s.with))-1, s.row+by))
+	case partExamples:
+		s.row = max(0, min(len(m.changedExamples())-1, s.row+by))
+	case partInputs:
+		s.moved = max(0, min(len(m.inputLines(m.width-4))-m.bodyHeight()+2, s.moved+by))
+	case partLosses:
+		s.with = max(0, min(len(s.value.Runs)-2, s.with+max(-1, min(1, by))))
+	}
+}
+
+// changedExample is an example that became wrong or right, and its place among
+// those.
+type changedExample struct {
+	compare.Example
+	broken bool
+	at     int
+}
+
+// changedExamples lists what changed between the base and the run, the broken
+// first; nil where the examples cannot be paired.
+func (m *Model) changedExamples() []changedExample {
+	r, at := m.compare.value, m.compare.with
+	if r == nil || at >= len(r.Examples) {
+		return nil
+	}
+	out := make([]changedExample, 0, len(r.Examples[at].Broken)+len(r.Examples[at].Fixed))
+	for i, e := range r.Examples[at].Broken {
+		out = append(out, changedExample{e, true, i})
+	}
+	for i, e := range r.Examples[at].Fixed {
+		out = append(out, changedExample{e, false, i})
+	}
+	return out
+}
+
+// openChanged lists the examples that changed, and opens one of them in the
+// reader.
+func (m *Model) openChanged() tea.Cmd {
+	s := &m.compare
+	if s.value == nil {
+		return nil
+	}
+	if s.part != partExamples {
+		s.part, s.row = partExamples, 0
+		return nil
+	}
+	list := m.changedExamples()
+	if s.row >= len(list) || s.with+1 >= len(s.dirs) {
+		return nil
+	}
+	picked := list[s.row]
+	c := &changed{dir: s.dirs[s.with+1], base: s.dirs[0], name: "fixed", list: s.value.Examples[s.with].Fixed}
+	if picked.broken {
+		c.name, c.list = "broken", s.value.Examples[s.with].Broken
+	}
+	m.open = c.dir
+	cmd := m.show(viewHard)
+	m.hard.setFilter("")
+	m.hard.setSlice("", "")
+	m.hard.of, m.hard.loaded = readOf{changed: c, dir: c.dir, base: c.base}, loaded[*source.Hard]{}
+	m.hard.list, m.hard.listOf, m.hard.cursor = nil, listKey{}, picked.at
+	return cmd
+}
+
+// difference is a row of the forest plot: a metric, or a slice of the primary.
+type difference struct {
+	name      string
+	base, new *compare.Value
+	delta     *compare.Delta
+	lower     bool // smaller values are better
+	slice     bool
+	tooFew    bool
+}
+
+// differences lists the rows of the run at a place against the base.
+func (m *Model) differences(at int) []difference {
+	r := m.compare.value
+	var out []difference
+	pick := func(values []*compare.Value, deltas []*compare.Delta, d difference) {
+		if at+1 < len(values) {
+			d.base, d.new = values[0], values[at+1]
+		}
+		if at < len(deltas) {
+			d.delta = deltas[at]
+		}
+		out = append(out, d)
+	}
+	lower := false
+	for i, o := range r.Overall {
+		pick(o.Values, o.Deltas, difference{name: o.Metric, lower: o.LowerIsBetter})
+		if i == 0 {
+			lower = o.LowerIsBetter
+		}
+	}
+	for _, s := range r.Slices {
+		pick(s.Values, s.Deltas, difference{name: s.Key + "=" + s.Value, lower: lower, slice: true, tooFew: s.TooFew})
+	}
+	return out
+}
+
+// inputLines writes what went into the runs: what is not the same, or all of it,
+// w columns wide.
+func (m *Model) inputLines(w int) [][]span {
+	s := &m.compare
+	if s.value == nil {
+		return nil
+	}
+	r := s.value
+	parts := []struct {
+		name        string
+		list, every []compare.Difference
+	}{{"config", r.Config, nil}, {"data", r.Data, nil}, {"environment", r.Environment, nil}}
+	if s.every && s.inputs.value != nil {
+		all := s.inputs.value
+		parts[0].every, parts[1].every, parts[2].every = all.Config, all.Data, all.Environment
+	}
+	shown := []int{0, s.with + 1}
+	const least = 16
+	name := min(40, max(20, w/3))
+	if fit := (w - name) / least; fit >= len(r.Runs) {
+		shown = nil
+		for i := range r.Runs {
+			shown = append(shown, i)
+		}
+	}
+	each := max(8, (w-name)/len(shown))
+	var out [][]span
+	head := []span{{screen.Dim, pad("", name)}}
+	for _, i := range shown {
+		head = append(head, span{screen.Text | screen.Bold, pad(r.Runs[i].Label(), each)})
+	}
+	out = append(out, head)
+	for _, part := range parts {
+		differs := map[string]bool{}
+		for _, d := range part.list {
+			differs[d.Name] = true
+		}
+		list := part.list
+		if s.every && s.inputs.value != nil {
+			list = part.every
+		}
+		words := plural(len(part.list), "key differs", "keys differ")
+		if len(part.list) == 0 {
+			words = "the same"
+		}
+		out = append(out, []span{{screen.Accent | screen.Bold, part.name}, {screen.Dim, "  " + words}})
+		for _, d := range list {
+			line := []span{{screen.Text, pad("  "+clip(d.Name, mostName), name)}}
+			first := clip(d.Text(shown[0]), mostName)
+			for _, i := range shown {
+				value := clip(d.Text(i), mostName)
+				style := screen.Dim
+				if differs[d.Name] && value != first {
+					style = screen.Accent
+				}
+				line = append(line, span{style, pad(value, each)})
+			}
 			out = append(out, line)
 		}
 	}
-	return out
-}
-
-// exampleLines writes the examples of which the answer became right or wrong.
-func exampleLines(r *core.CompareResult, with, w int) [][]span {
-	if with >= len(r.Examples) {
-		return [][]span{{{screen.Dim, "The examples of the two runs cannot be paired."}}}
-	}
-	var out [][]span
-	for _, part := range []struct {
-		name  string
-		style screen.Style
-		list  []compare.Example
-	}{{"✗ broken", screen.Bad, r.Examples[with].Broken}, {"✓ fixed", screen.Good, r.Examples[with].Fixed}} {
-		out = append(out, []span{{part.style | screen.Bold, fmt.Sprintf("%s: %s", part.name, plural(len(part.list), "example", "examples"))}}, nil)
-		for i, e := range part.list {
-			if i == mostListed {
-				out = append(out, []span{{screen.Dim, fmt.Sprintf("and %s more", count(len(part.list)-i))}}, nil)
-				break
-			}
-			field := func(name string, spans []span) {
-				for i, l := range flow(spans, w-12) {
-					if i > 0 {
-						name = ""
-					}
-					out = append(out, append([]span{{screen.Dim, "  " + name + strings.Repeat(" ", 10-len(name))}}, l...))
-				}
-			}
-			field("input", []span{{screen.Text, clip(e.Input, mostFailure)}})
-			field("reference", []span{{screen.Text, clip(e.Reference, mostFailure)}})
-			field("base", diffWords(clip(e.Reference, mostFailure), clip(e.BasePrediction, mostFailure)))
-			field("new", diffWords(clip(e.Reference, mostFailure), clip(e.Prediction, mostFailure)))
-			out = append(out, nil)
+	if len(r.Notes) > 0 {
+		out = append(out, nil)
+		for _, n := range r.Notes {
+			out = append(out, flow([]span{{screen.Dim, clip(n, mostFailure)}}, w)...)
 		}
 	}
 	return out
 }
 
-// mostListed bounds how many changed examples are written out.
-const mostListed = 200
+// lastStep returns the last step of a log, 0 where there is none.
+func (h *history) lastStep() float64 {
+	if h == nil || h.lines.Lines() == 0 {
+		return 0
+	}
+	return h.lines.X[source.Steps][h.lines.Lines()-1]
+}
+
+// curveUnit is what a place on the axis is multiplied with: a share of the run is
+// in percent.
+func (a curveAxis) unit(h *history) float64 {
+	if last := h.lastStep(); a == overShare && last > 0 && !math.IsInf(last, 0) {
+		return 100 / last
+	}
+	return 1
+}
+
+// noteOf joins the notes of a comparison.
+func noteOf(r *core.CompareResult) string { return strings.Join(r.Notes, " · ") }

@@ -39,17 +39,28 @@ func (m *Model) canvas() *screen.Canvas {
 		room -= shown + 2
 	}
 	c.PutIn(1, 1, room, screen.Text|screen.Bold, left)
-	top := 2
-	if h >= 16 {
-		top = 3
-	}
-	m.views[m.at].draw(m, c, plot.Rect{X: 0, Y: top, W: w, H: h - top - 2})
+	m.views[m.at].draw(m, c, m.body())
 	m.drawNotice(c)
 	m.drawKeys(c)
 	if m.palette != nil {
 		m.drawPalette(c)
 	}
+	if m.choice != nil {
+		m.drawChoice(c)
+	}
+	if m.chooser != nil {
+		m.drawColumns(c)
+	}
 	return c
+}
+
+// body is where the view is drawn.
+func (m *Model) body() plot.Rect {
+	top := 2
+	if m.height >= 16 {
+		top = 3
+	}
+	return plot.Rect{X: 0, Y: top, W: m.width, H: m.height - top - 2}
 }
 
 // tab is a view's place in the first line.
@@ -69,7 +80,7 @@ func (m *Model) tabs() []tab {
 			x = 11
 		}
 		out = out[:0]
-		for i, v := range m.views {
+		for i, v := range m.views[:views] {
 			words := v.key
 			if whole || viewID(i) == m.at {
 				words += " " + v.name

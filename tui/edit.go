@@ -3,87 +3,58 @@ package tui
 import (
 	"unicode/utf8"
 
+	"github.com/charmbracelet/bubbles/key"
+	"github.com/charmbracelet/bubbles/textinput"
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/tui/screen"
 )
 
-// maxEntry bounds what can be typed or pasted into a line.
+// maxEntry bounds what can be typed or pasted into a line, in characters.
 const maxEntry = 500
 
-// line is a line of text that is being edited.
+// line is a line of text that is being edited: bubbles/textinput edits it, the
+// canvas shows it. The zero value is an empty line.
 type line struct {
-	runes []rune
-	at    int
+	input textinput.Model
+	made  bool
 }
 
 func newLine(s string) line {
-	l := line{runes: []rune(s)}
-	l.at = len(l.runes)
+	var l line
+	l.make()
+	l.input.SetValue(s)
+	l.input.CursorEnd()
 	return l
 }
 
-func (l line) String() string { return string(l.runes) }
+func (l *line) make() {
+	if l.made {
+		return
+	}
+	l.input, l.made = textinput.New(), true
+	l.input.Prompt, l.input.CharLimit = "", maxEntry
+	// The terminal pastes; asking the system for its clipboard would start a
+	// program.
+	l.input.KeyMap.Paste.SetEnabled(false)
+	l.input.Focus()
+}
+
+func (l line) String() string { return l.input.Value() }
 
 // key edits the line; false means that the key is not for it.
 func (l *line) key(k tea.KeyMsg) bool {
-	switch k.String() {
-	case "left", "ctrl+b":
-		l.at = max(0, l.at-1)
-	case "right", "ctrl+f":
-		l.at = min(len(l.runes), l.at+1)
-	case "home", "ctrl+a":
-		l.at = 0
-	case "end", "ctrl+e":
-		l.at = len(l.runes)
-	case "backspace", "ctrl+h":
-		l.cut(l.at-1, l.at)
-	case "delete", "ctrl+d":
-		l.cut(l.at, l.at+1)
-	case "ctrl+u":
-		l.cut(0, l.at)
-	case "ctrl+k":
-		l.cut(l.at, len(l.runes))
-	case "ctrl+w":
-		start := l.at
-		for start > 0 && l.runes[start-1] == ' ' {
-			start--
-		}
-		for start > 0 && l.runes[start-1] != ' ' {
-			start--
-		}
-		l.cut(start, l.at)
-	default:
-		if (k.Type != tea.KeyRunes && k.Type != tea.KeySpace) || k.Alt {
-			return false
-		}
-		l.insert(k.Runes)
+	l.make()
+	typed := (k.Type == tea.KeyRunes || k.Type == tea.KeySpace) && !k.Alt
+	m := &l.input.KeyMap
+	if !typed && !key.Matches(k, m.CharacterForward, m.CharacterBackward, m.WordForward, m.WordBackward,
+		m.DeleteWordBackward, m.DeleteWordForward, m.DeleteAfterCursor, m.DeleteBeforeCursor,
+		m.DeleteCharacterBackward, m.DeleteCharacterForward, m.LineStart, m.LineEnd) {
+		return false
 	}
+	l.input, _ = l.input.Update(k)
 	return true
-}
-
-func (l *line) insert(typed []rune) {
-	var add []rune
-	for _, r := range typed {
-		if r == '\n' || r == '\r' || r == '\t' {
-			r = ' '
-		}
-		if len(l.runes)+len(add) < maxEntry {
-			add = append(add, r)
-		}
-	}
-	l.runes = append(l.runes[:l.at:l.at], append(add, l.runes[l.at:]...)...)
-	l.at += len(add)
-}
-
-func (l *line) cut(from, to int) {
-	from, to = max(0, from), min(len(l.runes), to)
-	if from >= to {
-		return
-	}
-	l.runes = append(l.runes[:from:from], l.runes[to:]...)
-	l.at = from
 }
 
 // draw shows the line with its cursor in w columns, the part around the cursor
@@ -92,7 +63,9 @@ func (l line) draw(c *screen.Canvas, x, y, w int) {
 	if w < 2 {
 		return
 	}
-	before := text.Escape(string(l.runes[:l.at]))
+	value := []rune(l.input.Value())
+	at := min(l.input.Position(), len(value))
+	before := text.Escape(string(value[:at]))
 	for text.Width(before) > w-2 {
 		_, size := utf8.DecodeRuneInString(before)
 		before = before[size:]
@@ -100,9 +73,9 @@ func (l line) draw(c *screen.Canvas, x, y, w int) {
 	end := c.PutIn(x, y, w, screen.Text, before)
 	under := " "
 	rest := ""
-	if l.at < len(l.runes) {
-		under = text.Escape(string(l.runes[l.at]))
-		rest = string(l.runes[l.at+1:])
+	if at < len(value) {
+		under = text.Escape(string(value[at]))
+		rest = string(value[at+1:])
 	}
 	next := c.PutIn(end, y, w-(end-x), screen.Text, under)
 	c.Mark(end, y, max(1, next-end), screen.Cursor)

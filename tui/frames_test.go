@@ -2,10 +2,12 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +72,7 @@ var testdata = func() string {
 var sizes = [][2]int{{40, 12}, {80, 24}, {120, 40}, {200, 60}}
 
 // ups leads to the learning rate in the form of a training.
-var ups = []string{"G", "up", "up", "up", "up", "up"}
+var ups = append([]string{"g"}, slices.Repeat([]string{"down"}, 10)...)
 
 // baseline makes human-v2 the baseline and puts the cursor on the run before.
 var baseline = []string{"down", "down", "b", "up"}
@@ -122,23 +124,113 @@ func TestFrames(t *testing.T) {
 // pending says whether something is still being read.
 func (m *Model) pending() bool { return m.loading() != "" }
 
-func TestFramesEmpty(t *testing.T) {
-	t.Chdir(t.TempDir())
-	for _, view := range []string{"1", "2", "3", "4", "5", "6", "7"} {
-		m := start(t, 80, 24, view)
-		golden(t, filepath.Join("frames", fmt.Sprintf("empty-%s-80x24", view)), m.canvas().Plain())
-		checkFrame(t, m)
+// everySize draws a state at all sizes.
+func everySize(t *testing.T, name string, m *Model) {
+	t.Helper()
+	for _, size := range sizes {
+		t.Run(fmt.Sprintf("%s-%dx%d", name, size[0], size[1]), func(t *testing.T) {
+			m.Update(tea.WindowSizeMsg{Width: size[0], Height: size[1]})
+			golden(t, filepath.Join("frames", fmt.Sprintf("%s-%dx%d", name, size[0], size[1])), m.canvas().Plain())
+			checkFrame(t, m)
+		})
 	}
-	m := New(context.Background(), Options{}, source.New("runs"), nil)
-	m.Init()
-	golden(t, "frames/loading-80x24", m.canvas().Plain())
 }
 
+func TestFramesEmpty(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for i, view := range Views() {
+		everySize(t, "empty-"+view, start(t, 80, 24, fmt.Sprint(i+1)))
+	}
+}
+
+// TestFramesLoading draws every view before what it reads has come.
+func TestFramesLoading(t *testing.T) {
+	normalRuns(t)
+	writeConfig(t)
+	for i, view := range Views() {
+		var m *Model
+		if viewID(i) == viewRuns {
+			m = New(context.Background(), Options{}, source.New("runs"), nil)
+			m.clock = func() time.Time { return noon }
+			m.Init()
+		} else {
+			m = start(t, 80, 24)
+			m.Update(keyMsg("down"))
+			m.Update(keyMsg("c"))
+			m.table.marked = map[string]bool{m.table.shown[1].dir: true, m.table.shown[2].dir: true}
+			m.Update(keyMsg(fmt.Sprint(i + 1)))
+		}
+		everySize(t, "loading-"+view, m)
+	}
+}
+
+// TestFramesError draws every view over files that cannot be read.
 func TestFramesError(t *testing.T) {
 	t.Chdir(t.TempDir())
-	require.NoError(t, os.WriteFile("runs", []byte("a file, not a folder"), 0o644))
-	m := start(t, 80, 24)
-	golden(t, "frames/error-80x24", m.canvas().Plain())
+	require.NoError(t, os.WriteFile("file", []byte("a file, not a folder"), 0o644))
+	m := New(context.Background(), Options{}, source.New("file"), nil)
+	m.clock = func() time.Time { return noon }
+	settle(m, m.Init())
+	everySize(t, "error-runs", m)
+
+	writeAll(t, "runs", normal()[1:3])
+	require.NoError(t, os.WriteFile("train.yaml", []byte("task: sft\nbase_modle: builtin:nano\n"), 0o644))
+	broken := errors.New("read runs/run_20260304_090000_bbbbbb/a/file.json: input/output error")
+	for i, view := range Views() {
+		if viewID(i) == viewRuns {
+			continue
+		}
+		m := start(t, 80, 24, "down", "b", "up", fmt.Sprint(i+1))
+		switch viewID(i) {
+		case viewLive:
+			m.histories[m.open] = &history{}
+			m.histories[m.open].set(struct{}{}, broken)
+		case viewSlices:
+			m.evals[m.open].set(nil, broken)
+		case viewHard:
+			m.hard.loaded.set(nil, broken)
+		case viewCompare:
+			m.compare.loaded.set(nil, broken)
+		case viewDecide:
+			m.decide.loaded.set(nil, broken)
+		}
+		everySize(t, "error-"+view, m)
+	}
+}
+
+// TestFramesThemes draws one frame for all kinds of terminals.
+func TestFramesThemes(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 80, 24, with(baseline, "space", "4")...)
+	for name, theme := range map[string]screen.Theme{
+		"full":      {Profile: termenv.TrueColor},
+		"256":       {Profile: termenv.ANSI256},
+		"256-light": {Profile: termenv.ANSI256, Light: true},
+		"16":        {Profile: termenv.ANSI},
+		"16-light":  {Profile: termenv.ANSI, Light: true},
+		"no-color":  {Profile: termenv.Ascii},
+		"dumb":      {Profile: termenv.Ascii, ASCII: true, Bare: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			golden(t, filepath.Join("frames", "theme-"+name), strings.ReplaceAll(m.canvas().Render(theme), "\x1b", "␛")+"\n")
+		})
+	}
+}
+
+// TestTerminalTheme reads what the environment says about the terminal.
+func TestTerminalTheme(t *testing.T) {
+	for _, c := range []struct {
+		env  map[string]string
+		want screen.Theme
+	}{
+		{map[string]string{"TERM": "dumb", "LC_ALL": "C.UTF-8"}, screen.Theme{Profile: termenv.Ascii, ASCII: true, Bare: true}},
+		{map[string]string{"TERM": "xterm-256color", "LC_ALL": "C", "NO_COLOR": "1"}, screen.Theme{Profile: termenv.Ascii, ASCII: true}},
+	} {
+		for _, name := range []string{"TERM", "LC_ALL", "NO_COLOR", "COLORTERM", "CLICOLOR_FORCE"} {
+			t.Setenv(name, c.env[name])
+		}
+		assert.Equal(t, c.want, terminalTheme(Options{}, true), "%v", c.env)
+	}
 }
 
 // TestHostileFrames draws what tries to break out of its place.
@@ -147,6 +239,7 @@ func TestHostileFrames(t *testing.T) {
 	writeAll(t, "runs", hostile())
 	require.NoError(t, os.MkdirAll("runs/run_20260101_000000_ffffff", 0o755))
 	require.NoError(t, os.WriteFile("runs/run_20260101_000000_ffffff/run_meta.json", []byte("{\x1b"), 0o644))
+	require.NoError(t, os.WriteFile("train.yaml", []byte("name: \"\\e[31mred \\u202e\"\ntask: \"s\\eft\"\n\"\\e[2J\": 1\nbase_model: \""+strings.Repeat("日🙂", 10_000)+"\"\n"), 0o644))
 	for name, keys := range map[string][]string{
 		"runs":    {"j", "j"},
 		"diff":    {"j", "j", "b", "j", "D"},
@@ -157,6 +250,9 @@ func TestHostileFrames(t *testing.T) {
 		"compare": {"j", "j", "b", "k", "c"},
 		"filter":  {"/", evil},
 		"note":    {"j", "j", "5", "a", evil},
+		"train":   {"2"},
+		"help":    {"j", "j", "?"},
+		"palette": {":", evil},
 	} {
 		m := start(t, 80, 24, keys...)
 		for _, size := range sizes {

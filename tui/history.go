@@ -15,6 +15,70 @@ type history struct {
 	lines    source.History
 	smoothed map[string]smoothed
 	coarse   map[coarseKey]*coarse
+	noted    noted
+}
+
+// noted is what of the curves is worth a mark or a word, as far as they were
+// looked through.
+type noted struct {
+	evals, losses int // points that were looked at
+	best          int // point of the lowest evaluation loss, -1: none
+	broken        []int32
+	more          int // broken lines that are not kept
+}
+
+// mostBroken bounds the lines with a loss that is not a number that are kept.
+const mostBroken = 1000
+
+// note looks through what is new of the curves.
+func (h *history) note() {
+	n := &h.noted
+	if n.evals == 0 {
+		n.best = -1
+	}
+	if c := h.lines.Curves[source.EvalLoss]; c != nil {
+		for ; n.evals < len(c.Y); n.evals++ {
+			if v := c.Y[n.evals]; !math.IsInf(v, -1) && !math.IsNaN(v) && (n.best < 0 || v < c.Y[n.best]) {
+				n.best = n.evals
+			}
+		}
+	}
+	if c := h.lines.Curves[source.Loss]; c != nil {
+		for ; n.losses < len(c.Y); n.losses++ {
+			switch v := c.Y[n.losses]; {
+			case !math.IsNaN(v) && !math.IsInf(v, 0):
+			case len(n.broken) < mostBroken:
+				n.broken = append(n.broken, c.Row[n.losses])
+			default:
+				n.more++
+			}
+		}
+	}
+}
+
+// best returns the line and the value of the lowest evaluation loss.
+func (h *history) best() (row int, loss float64, ok bool) {
+	c := h.lines.Curves[source.EvalLoss]
+	if c == nil || h.noted.evals == 0 || h.noted.best < 0 {
+		return 0, 0, false
+	}
+	return int(c.Row[h.noted.best]), c.Y[h.noted.best], true
+}
+
+// at returns the value of a curve at a line, or the last before it.
+func (h *history) at(name string, row int) (v float64, at int, ok bool) {
+	curve := h.lines.Curves[name]
+	if curve == nil {
+		return 0, 0, false
+	}
+	i, exact := slices.BinarySearch(curve.Row, int32(row))
+	if !exact {
+		i--
+	}
+	if i < 0 {
+		return 0, 0, false
+	}
+	return curve.Y[i], int(curve.Row[i]), true
 }
 
 // smoothed is a curve with a moving mean taken over it.
@@ -31,11 +95,14 @@ func (m *Model) logged(msg tailMsg) {
 		return
 	}
 	if msg.stretch.Restarted {
-		h.lines, h.smoothed, h.coarse = source.History{}, nil, nil
+		h.lines, h.smoothed, h.coarse, h.noted = source.History{}, nil, nil, noted{}
 	}
 	h.lines.Append(msg.stretch.Lines)
 	h.lines.Bad += msg.stretch.Bad
 	h.stale = h.stale || msg.stretch.More
+	if c := m.live.courses[msg.dir]; c != nil {
+		c.stale = true
+	}
 }
 
 // smooth brings the moving mean of a curve up to date: each value weighs
@@ -156,4 +223,17 @@ func (h *history) points(name string, axis source.Axis, weight, from, to float64
 		}
 	}
 	return h.lines.Over(axis, curve), h.values(name, weight)
+}
+
+// scaled is points with the places multiplied with a unit.
+func (h *history) scaled(name string, axis source.Axis, weight, unit, from, to float64) (x, y []float64) {
+	x, y = h.points(name, axis, weight, from/unit, to/unit)
+	if unit == 1 {
+		return x, y
+	}
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = v * unit
+	}
+	return out, y
 }

@@ -1,9 +1,10 @@
 package tui
 
 import (
-	"slices"
 	"strings"
 
+	"github.com/charmbracelet/bubbles/key"
+	"github.com/charmbracelet/bubbles/viewport"
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/verifily/verifily-tui/core/text"
@@ -23,16 +24,24 @@ const (
 	viewCompare
 	viewDecide
 	views
+	// viewBatch is reached by its key alone: there is no room for its tab.
+	viewBatch = views
 )
 
-// binding ties keys to what they do. The one table feeds dispatch, the last
-// line, the help and the palette, so they cannot drift apart.
+// binding ties keys to what they do: a key.Binding of bubbles, by its parts. The
+// one table feeds dispatch, the last line, the help and the palette, so they
+// cannot drift apart.
 type binding struct {
 	keys []string
 	show string // how the keys are written
 	help string
 	word string // for the last line; empty: only in the help
 	do   func(*Model) tea.Cmd
+}
+
+// bound returns the keys and their help as bubbles knows them.
+func (b *binding) bound() key.Binding {
+	return key.NewBinding(key.WithKeys(b.keys...), key.WithHelp(b.show, b.help))
 }
 
 // view is a screen of its own.
@@ -54,6 +63,7 @@ func makeViews() []view {
 		viewHard:    {"5", "Hard", "the hardest examples, read one by one", hardKeys(), (*Model).hardSubject, (*Model).drawHard},
 		viewCompare: {"6", "Compare", "runs side by side, with what is real of their differences", compareKeys(), (*Model).compareSubject, (*Model).drawCompare},
 		viewDecide:  {"7", "Decide", "the gates between a run and its use, and the verdict", decideKeys(), (*Model).decideSubject, (*Model).drawDecide},
+		viewBatch:   {"", "Batch", "the jobs of plans, whoever runs them", batchKeys(), (*Model).batchSubject, (*Model).drawBatch},
 	}
 }
 
@@ -62,6 +72,9 @@ func (m *Model) globals() []binding {
 	out := make([]binding, 0, 20)
 	for i := range m.views {
 		id := viewID(i)
+		if id == viewBatch {
+			continue
+		}
 		out = append(out, binding{[]string{m.views[i].key}, m.views[i].key, m.views[i].name + ": " + m.views[i].about, "", func(m *Model) tea.Cmd { return m.show(id) }})
 	}
 	return append(out,
@@ -75,9 +88,10 @@ func (m *Model) globals() []binding {
 		binding{[]string{"home", "g"}, "g", "to the first", "", func(m *Model) tea.Cmd { return m.move(-far) }},
 		binding{[]string{"end", "G"}, "G", "to the last", "", func(m *Model) tea.Cmd { return m.move(far) }},
 		binding{[]string{":", "ctrl+p"}, ":", "palette: every action by name", "", (*Model).openPalette},
+		binding{[]string{"B"}, "B", "Batch: the jobs of plans, whoever runs them", "", func(m *Model) tea.Cmd { return m.show(viewBatch) }},
 		binding{[]string{"t"}, "t", "train", "", func(m *Model) tea.Cmd { return m.show(viewTrain) }},
 		binding{[]string{"r"}, "r", "read everything again", "", (*Model).refresh},
-		binding{[]string{"e"}, "e", "export this frame to a .txt or .svg file", "", (*Model).askExport},
+		binding{[]string{"e"}, "e", "export: the frame to a .txt or .svg file, the data behind it to .jsonl, .csv, .json or .md", "", (*Model).askExport},
 		binding{[]string{"y"}, "y", "copy the path of the run", "", (*Model).copyPath},
 		binding{[]string{"T"}, "T", "light or dark", "", (*Model).switchTheme},
 		binding{[]string{"?"}, "?", "help", "help", (*Model).openHelp},
@@ -101,24 +115,28 @@ func (m *Model) press(k tea.KeyMsg) tea.Cmd {
 	}
 	name := k.String()
 	switch {
-	case name == "ctrl+c" && m.entry != nil && m.atWork() > 0:
-		return tea.Quit // asked twice
+	case name == "ctrl+c" && m.choice != nil && m.atWork() > 0:
+		return tea.Quit // asked twice: checkpoints are saved after the screen
 	case name == "ctrl+c":
 		return m.quit()
 	case m.entry != nil:
 		return m.pressEntry(k)
+	case m.choice != nil:
+		return m.pressChoice(name)
 	case m.palette != nil:
 		return m.pressPalette(k)
+	case m.chooser != nil:
+		return m.pressColumns(name)
 	case m.help:
-		return m.pressHelp(name)
+		return m.pressHelp(k)
 	}
 	if m.at == viewHard && m.hard.labelling {
 		return m.pressLabel(name)
 	}
 	for _, list := range [][]binding{m.views[m.at].bindings, m.globals()} {
-		for _, b := range list {
-			if slices.Contains(b.keys, name) {
-				return b.do(m)
+		for i := range list {
+			if key.Matches(k, list[i].bound()) {
+				return list[i].do(m)
 			}
 		}
 	}
@@ -153,9 +171,7 @@ func (m *Model) escape() tea.Cmd {
 		m.notice.words = ""
 	case m.at == viewRuns && m.table.filter != "":
 		m.table.setFilter("")
-	case m.at == viewHard && m.hard.leave():
-	case m.at == viewCompare && m.compare.part != partMetrics:
-		m.compare.part, m.compare.moved = partMetrics, 0
+	case m.leave():
 	case len(m.back) > 0:
 		m.at = m.back[len(m.back)-1]
 		m.back = m.back[:len(m.back)-1]
@@ -172,25 +188,19 @@ func (m *Model) move(by int) tea.Cmd {
 		m.table.move(by)
 		return m.rest()
 	case viewTrain:
-		m.train.cursor = max(0, min(len(fields)-1, m.train.cursor+by))
+		m.moveTrain(by)
 	case viewLive:
-		m.scrollRuns(by)
+		m.moveLive(by)
 	case viewSlices:
-		m.slices.move(by, len(m.sliceRows()))
+		m.moveSlices(by)
 	case viewHard:
-		m.hard.move(by)
+		m.moveHard(by)
 	case viewCompare:
-		n := len(m.compareLines(m.width - 4))
-		if m.compare.part == partMetrics && m.compare.value != nil {
-			n = len(m.differences()) + 4
-		}
-		m.compare.moved = max(0, min(n-m.bodyHeight()+1, m.compare.moved+by))
+		m.moveCompare(by)
 	case viewDecide:
-		n := len(m.decideLines(m.width - 6))
-		if m.decide.value != nil {
-			n += len(m.decide.value.Decision.Gates)
-		}
-		m.decide.top = max(0, min(n-m.bodyHeight()+2, m.decide.top+by))
+		m.moveDecide(by)
+	case viewBatch:
+		m.moveBatch(by)
 	}
 	return nil
 }
@@ -236,24 +246,23 @@ func (m *Model) switchTheme() tea.Cmd {
 }
 
 func (m *Model) openHelp() tea.Cmd {
-	m.help, m.helpTop = true, 0
+	m.help, m.pane = true, viewport.New(m.width, m.helpHeight())
+	var lines []string
+	for _, l := range m.helpLines() {
+		lines = append(lines, l.words)
+	}
+	m.pane.SetContent(strings.Join(lines, "\n"))
 	return nil
 }
 
-func (m *Model) pressHelp(name string) tea.Cmd {
-	switch name {
-	case "down", "j":
-		m.helpTop++
-	case "up", "k":
-		m.helpTop--
-	case "pgdown", " ":
-		m.helpTop += m.pageSize()
-	case "pgup":
-		m.helpTop -= m.pageSize()
-	default:
+// pressHelp scrolls the help; any other key closes it.
+func (m *Model) pressHelp(k tea.KeyMsg) tea.Cmd {
+	scroll := &m.pane.KeyMap
+	if !key.Matches(k, scroll.Up, scroll.Down, scroll.PageUp, scroll.PageDown, scroll.HalfPageUp, scroll.HalfPageDown) {
 		m.help = false
+		return nil
 	}
-	m.helpTop = max(0, min(m.helpTop, len(m.helpLines())-m.pageSize()))
+	m.pane, _ = m.pane.Update(k)
 	return nil
 }
 
@@ -289,7 +298,7 @@ func (m *Model) pressEntry(k tea.KeyMsg) tea.Cmd {
 }
 
 func (m *Model) askExport() tea.Cmd {
-	name := "verifily-" + strings.ToLower(m.views[m.at].name) + ".svg"
+	name := "verifily-" + strings.ToLower(m.views[m.at].name) + m.exportEnd()
 	m.entry = &entry{prompt: "export to", line: newLine(name), done: func(m *Model, path string) tea.Cmd {
 		if path = strings.TrimSpace(path); path == "" {
 			return m.say(screen.Doubt, "no file was named: nothing is exported")
@@ -301,7 +310,16 @@ func (m *Model) askExport() tea.Cmd {
 
 // mouse scrolls by the wheel and picks by a click.
 func (m *Model) mouse(msg tea.MouseMsg) tea.Cmd {
-	if m.entry != nil || m.palette != nil || m.help || msg.Action != tea.MouseActionPress {
+	if m.help {
+		m.pane, _ = m.pane.Update(msg)
+		return nil
+	}
+	switch {
+	case m.entry != nil || m.palette != nil || m.choice != nil:
+		return nil
+	case m.at == viewLive && m.liveMouse(msg):
+		return nil
+	case msg.Action != tea.MouseActionPress:
 		return nil
 	}
 	switch msg.Button {

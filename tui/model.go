@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/charmbracelet/bubbles/viewport"
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/verifily/verifily-tui/core"
@@ -55,9 +56,12 @@ type Model struct {
 	at            viewID
 	back          []viewID // where esc leads
 	help          bool
-	helpTop       int
+	pane          viewport.Model // how far the help is scrolled
 	palette       *palette
-	entry         *entry // a line being typed, in place of the keys
+	chooser       *chooser // the columns being chosen
+	entry         *entry   // a line being typed, in place of the keys
+	choice        *choice  // a question over the view
+	farewell      []string // what to say on the terminal once the screen is closed
 	notice        notice
 
 	listing loaded[[]runs.Entry]
@@ -77,6 +81,7 @@ type Model struct {
 	compare compareState
 	decide  decideState
 	train   trainState
+	batches batchState
 	jobs    *jobs.Jobs
 }
 
@@ -87,6 +92,11 @@ type notice struct {
 	words string
 	style screen.Style
 	n     int // counts notices, so that a timer takes away its own only
+}
+
+// answer is the result of a command that knows itself where it belongs.
+type answer interface {
+	take(*Model) tea.Cmd
 }
 
 // New returns the workbench over a source. events may be nil.
@@ -117,6 +127,7 @@ func (m *Model) restore(s source.Settings) {
 		m.theme.Light = false
 	}
 	m.table.restore(s)
+	m.train.recent = s.Configs
 	if name := s.Base[m.root]; name != "" {
 		m.table.base = filepath.Join(m.src.Root(), name)
 	}
@@ -139,6 +150,8 @@ func (m *Model) take(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
+		m.pane.Width, m.pane.Height = m.width, m.helpHeight()
+		m.pane.SetYOffset(m.pane.YOffset)
 	case tea.KeyMsg:
 		return m.press(msg)
 	case tea.MouseMsg:
@@ -151,6 +164,7 @@ func (m *Model) take(msg tea.Msg) tea.Cmd {
 		if m.anyRunning() {
 			m.listing.stale = true
 		}
+		m.batches.stale = true
 		return m.tick()
 	case restMsg:
 		m.rested = m.rested || int(msg) == m.moved
@@ -178,13 +192,13 @@ func (m *Model) take(msg tea.Msg) tea.Cmd {
 	case planMsg:
 		m.takePlan(msg)
 	case jobsMsg:
-		m.train.states = msg.states
-		m.listing.stale = true
-		return m.waitJobs()
+		return m.jobsChanged(msg)
 	case decideMsg:
 		return m.decided(msg)
 	case reviewedMsg:
 		return m.reviewed(msg)
+	case answer:
+		return msg.take(m)
 	case savedMsg:
 		if msg.err != nil {
 			return m.say(screen.Bad, "the settings could not be saved: "+msg.err.Error())
@@ -232,8 +246,9 @@ func (m *Model) outdate(dir string) {
 func (m *Model) changed(msg eventsMsg) tea.Cmd {
 	for _, e := range msg.events {
 		if e.Kind != runs.RunChanged {
+			// The files of a run that appeared count too: it may have been listed,
+			// and read, before the watcher told of it.
 			m.listing.stale = true
-			continue
 		}
 		for _, file := range e.Files {
 			switch {
@@ -248,10 +263,9 @@ func (m *Model) changed(msg eventsMsg) tea.Cmd {
 				}
 			case filepath.Dir(file) == "eval" || filepath.Dir(file) == "decision":
 				m.outdate(e.Dir)
-				m.hard.outdate(e.Dir)
 				m.compare.outdate(e.Dir)
-				m.decide.outdate(e.Dir)
 			}
+			m.outdateEvidence(e.Dir, file)
 		}
 	}
 	if msg.closed {

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -15,6 +16,9 @@ type palette struct {
 	all    []binding
 	found  []int // places in all
 	cursor int
+	// other takes what was typed where nothing is called that; empty says so.
+	other func(*Model, string) tea.Cmd
+	empty string
 }
 
 // Len and String make the actions searchable.
@@ -62,6 +66,9 @@ func (m *Model) pressPalette(k tea.KeyMsg) tea.Cmd {
 		if p.cursor < len(p.found) {
 			return p.all[p.found[p.cursor]].do(m)
 		}
+		if p.other != nil {
+			return p.other(m, p.line.String())
+		}
 	default:
 		if p.line.key(k) {
 			p.search()
@@ -99,7 +106,7 @@ func (m *Model) drawPalette(c *screen.Canvas) {
 		c.Mark(x-1, row, w+2, style&(screen.Picked|screen.Shaded))
 	}
 	if len(p.found) == 0 {
-		c.PutIn(x+3, y+1, w-4, screen.Dim|screen.Shaded, "nothing is called that; backspace takes letters back")
+		c.PutIn(x+3, y+1, w-4, screen.Dim|screen.Shaded, cmp.Or(p.empty, "nothing is called that; backspace takes letters back"))
 	}
 }
 
@@ -109,13 +116,15 @@ type helpLine struct{ keys, words string }
 func (m *Model) helpLines() []helpLine {
 	v := m.views[m.at]
 	out := []helpLine{{"", v.name + ": " + v.about}}
-	for _, b := range v.bindings {
-		out = append(out, helpLine{b.show, b.help})
+	add := func(list []binding) {
+		for i := range list {
+			h := list[i].bound().Help()
+			out = append(out, helpLine{h.Key, h.Desc})
+		}
 	}
+	add(v.bindings)
 	out = append(out, helpLine{}, helpLine{"", "Everywhere"})
-	for _, b := range m.globals() {
-		out = append(out, helpLine{b.show, b.help})
-	}
+	add(m.globals())
 	if m.at == viewRuns {
 		out = append(out, helpLine{}, helpLine{"", "The filter"},
 			helpLine{"words", "match name, id, data and model, also letter by letter: wrm finds warm"},
@@ -126,10 +135,14 @@ func (m *Model) helpLines() []helpLine {
 	return out
 }
 
+// helpHeight is how many lines of the help are in sight.
+func (m *Model) helpHeight() int { return max(1, m.height-4) }
+
 func (m *Model) drawHelp(c *screen.Canvas) {
 	lines := m.helpLines()
-	for j := 0; j < c.Height()-4 && m.helpTop+j < len(lines); j++ {
-		l, y := lines[m.helpTop+j], 2+j
+	top := m.pane.YOffset
+	for j := 0; j < m.helpHeight() && top+j < len(lines); j++ {
+		l, y := lines[top+j], 2+j
 		if l.keys == "" {
 			c.Put(2, y, screen.Accent|screen.Bold, l.words)
 			continue
@@ -138,7 +151,7 @@ func (m *Model) drawHelp(c *screen.Canvas) {
 		c.Put(18, y, screen.Text, l.words)
 	}
 	more := "any key closes this"
-	if m.helpTop+c.Height()-4 < len(lines) {
+	if top+m.helpHeight() < len(lines) {
 		more = "↓ more  ·  any other key closes this"
 	}
 	c.Put(1, c.Height()-1, screen.Dim, more)

@@ -33,6 +33,8 @@ func runsKeys() []binding {
 			m.table.diff = !m.table.diff
 			return nil
 		}},
+		{[]string{"C"}, "C", "columns: which, in what order, sorted by which", "columns", (*Model).chooseColumns},
+		{[]string{"x"}, "x", "actions on the run: pause, checkpoint, stop, resume", "", (*Model).jobActions},
 		{[]string{"p"}, "p", "hide or show the preview", "", func(m *Model) tea.Cmd {
 			m.table.noPreview = !m.table.noPreview
 			return nil
@@ -117,6 +119,9 @@ func (m *Model) runsSubject() (left, right string) {
 	if training > 0 {
 		left += fmt.Sprintf(" · %d training", training)
 	}
+	if n := m.batches.running(); n > 0 {
+		left += " · " + plural(n, "batch", "batches") + " running (B)"
+	}
 	if len(t.marked) > 0 {
 		left += fmt.Sprintf(" · %d marked", len(t.marked))
 	}
@@ -151,15 +156,19 @@ func (m *Model) previewHeight() int {
 	switch h := m.bodyHeight(); {
 	case m.table.noPreview || h < 11:
 		return 0
-	case h < 26:
+	case m.table.diff:
+		return max(5, h/2)
+	case h < 18:
 		return 5
+	case h < 26:
+		return 7
 	default:
 		return min(20, h*2/5)
 	}
 }
 
 // previewCharts says whether the preview has room for curves.
-func (m *Model) previewCharts() bool { return m.previewHeight() > 8 }
+func (m *Model) previewCharts() bool { return m.previewHeight() > 8 && !m.table.diff }
 
 // tableRows is how many runs are in sight.
 func (m *Model) tableRows() int { return max(1, m.bodyHeight()-1-m.previewHeight()) }
@@ -279,11 +288,41 @@ func (m *Model) drawPreview(c *screen.Canvas, r plot.Rect) {
 		put(screen.Doubt, "◌ stopped on the way; verifily train --resume "+run.dir)
 	}
 	if m.table.diff {
-		m.drawDiff(put, run)
+		var lines []said
+		m.drawDiff(func(style screen.Style, words string) { lines = append(lines, said{style, words}) }, run)
+		if room := bottom - y; len(lines) > room {
+			lines = append(lines[:max(0, room-1)], said{screen.Dim, fmt.Sprintf("and %d more: c, then D shows all of them", len(lines)-room+1)})
+		}
+		for _, l := range lines {
+			put(l.style, l.words)
+		}
 		return
 	}
-	m.drawScores(put, run, max(1, bottom-y-1))
-	put(screen.Dim, m.changedAgainst(run))
+	below := m.previewFoot(run)
+	m.drawScores(put, run, bottom-y-len(below))
+	for _, l := range below {
+		put(l.style, l.words)
+	}
+}
+
+// previewFoot says what was decided about a run, and what went into it otherwise
+// than into the baseline.
+func (m *Model) previewFoot(run *row) []said {
+	var out []said
+	if b := m.table.brief(run.dir); b != nil && b.Decision != nil {
+		words := "decision " + clip(b.Decision.Recommendation, mostName)
+		if len(b.Decision.Reasons) > 0 {
+			words += ": " + clip(b.Decision.Reasons[0], mostFailure)
+			if n := len(b.Decision.Reasons) - 1; n > 0 {
+				words += fmt.Sprintf(" (and %d more)", n)
+			}
+		}
+		out = append(out, said{verdictStyle(b.Decision.Recommendation), words})
+	}
+	if words := m.changedAgainst(run); words != "" {
+		out = append(out, said{screen.Dim, words})
+	}
+	return out
 }
 
 func (m *Model) describe(run *row) string {
@@ -307,7 +346,8 @@ func (m *Model) describe(run *row) string {
 	return strings.Join(out, " · ")
 }
 
-// drawScores writes the metrics with their evidence, and the worst slices.
+// drawScores writes the metrics with their evidence, and the worst slices, in as
+// many lines as there is room for.
 func (m *Model) drawScores(put func(screen.Style, string), run *row, room int) {
 	e := m.evals[run.dir]
 	if e == nil || e.value == nil {
@@ -333,7 +373,7 @@ func (m *Model) drawScores(put func(screen.Style, string), run *row, room int) {
 	put(screen.Text, strings.Join(parts, " · "))
 	rows := worst(e.value, run.metric)
 	for i, s := range rows {
-		if i >= max(1, room-2) || s.TooFew {
+		if i >= room-1 || s.TooFew {
 			break
 		}
 		lead := "worst slice "

@@ -2,29 +2,42 @@ package tui
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
-	"io/fs"
 	"math"
 	"slices"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/compare"
 	"github.com/verifily/verifily-tui/core/metrics"
-	"github.com/verifily/verifily-tui/core/text"
-	"github.com/verifily/verifily-tui/tui/plot"
 	"github.com/verifily/verifily-tui/tui/screen"
 	"github.com/verifily/verifily-tui/tui/source"
 )
 
 // slicesState is how the slices are looked at.
 type slicesState struct {
-	metric string // empty: the primary one
-	sort   int    // place in sliceSorts
-	cursor int
-	key    string // only slices of this tag; empty: all
+	metric  string // empty: the primary one
+	sort    int    // place in sliceSorts
+	reverse bool
+	key     string // only slices of this tag; empty: all
+	picked  string // label of the row that the cursor is on
+	at      int    // its place, for when the row has gone
+	cross   *cross // two tags crossed, nil: the slices are shown
+
+	rows   []slice // as last worked out
+	extent extent
+	deltas map[string]*compare.Delta
+	of     rowsKey
+}
+
+// rowsKey says what rows were worked out from.
+type rowsKey struct {
+	eval        *source.Evaluation
+	pair        *core.CompareResult
+	metric, key string
+	sort        int
+	reverse     bool
 }
 
 var sliceSorts = []string{"worst", "name", "n", "errors", "Δ base"}
@@ -33,8 +46,11 @@ func slicesKeys() []binding {
 	return []binding{
 		{[]string{"enter"}, "enter", "read the hard examples of the slice", "read", (*Model).openSlice},
 		{[]string{"s"}, "s", "sort: worst, name, n, errors, difference", "sort", func(m *Model) tea.Cmd {
-			m.slices.sort = (m.slices.sort + 1) % len(sliceSorts)
-			m.slices.cursor = 0
+			m.slices.sort, m.slices.reverse = (m.slices.sort+1)%len(sliceSorts), false
+			return nil
+		}},
+		{[]string{"S"}, "S", "turn the order around", "", func(m *Model) tea.Cmd {
+			m.slices.reverse = !m.slices.reverse
 			return nil
 		}},
 		{[]string{"m"}, "m", "next metric", "metric", func(m *Model) tea.Cmd {
@@ -47,14 +63,24 @@ func slicesKeys() []binding {
 		{[]string{"w"}, "w", "slices of one tag only, then of the next", "tag", func(m *Model) tea.Cmd {
 			if e := m.evaluation(); e != nil {
 				at := slices.Index(e.Keys, m.slices.key) + 1
-				m.slices.key, m.slices.cursor = "", 0
+				m.slices.key, m.slices.picked, m.slices.at = "", "", 0
 				if at < len(e.Keys) {
 					m.slices.key = e.Keys[at]
 				}
 			}
 			return nil
 		}},
+		{[]string{"X"}, "X", "cross two tags into a heat map", "cross", (*Model).askCross},
+		{[]string{"left", "h"}, "← h", "heat map: to the left", "", func(m *Model) tea.Cmd { return m.moveCross(0, -1) }},
+		{[]string{"right", "l"}, "→ l", "heat map: to the right", "", func(m *Model) tea.Cmd { return m.moveCross(0, 1) }},
 	}
+}
+
+// leave closes the heat map; false means that none was open.
+func (s *slicesState) leave() bool {
+	open := s.cross != nil
+	s.cross = nil
+	return open
 }
 
 // evaluation returns that of the open run, nil where there is none yet.
@@ -75,12 +101,48 @@ func (m *Model) sliceMetric(e *source.Evaluation) string {
 	return e.Metrics[0]
 }
 
-func (s *slicesState) move(by, n int) { s.cursor = max(0, min(n-1, s.cursor+by)) }
+func (m *Model) moveSlices(by int) {
+	if m.slices.cross != nil {
+		m.moveCross(by, 0)
+		return
+	}
+	rows := m.sliceRows()
+	at := max(0, min(len(rows)-1, m.sliceAt(rows)+by))
+	if at < len(rows) {
+		m.slices.picked, m.slices.at = rows[at].label(), at
+	}
+}
+
+// sliceAt finds the row of the cursor: the same slice when the order changes,
+// the same place when it has gone.
+func (m *Model) sliceAt(rows []slice) int {
+	if at := m.slices.at; at < len(rows) && rows[at].label() == m.slices.picked {
+		return at
+	}
+	if at := slices.IndexFunc(rows, func(s slice) bool { return s.label() == m.slices.picked }); at >= 0 {
+		return at
+	}
+	return max(0, min(m.slices.at, len(rows)-1))
+}
 
 // slice is a row of the view.
 type slice struct {
 	*source.Slice
 	overall bool
+}
+
+func (s slice) label() string {
+	if s.overall {
+		return "overall"
+	}
+	return s.Name()
+}
+
+func (s slice) interval(metric string) source.Interval {
+	if i, ok := s.Intervals[metric]; ok {
+		return i
+	}
+	return source.Unknown
 }
 
 // worst orders the slices of an evaluation, the worst first and those that
@@ -104,45 +166,66 @@ func compareWorst(a, b slice, metric string) int {
 	return cmp.Or(cmp.Compare(truth(a.TooFew), truth(b.TooFew)), cmp.Compare(truth(!okX), truth(!okY)), turn*cmp.Compare(x, y))
 }
 
-func (s slice) interval(metric string) source.Interval {
-	if i, ok := s.Intervals[metric]; ok {
-		return i
-	}
-	return source.Unknown
+// overallRow is the row of all examples.
+func overallRow(e *source.Evaluation) slice {
+	return slice{overall: true, Slice: &source.Slice{N: e.N, Values: e.Values, Intervals: e.Intervals, Errors: e.Errors, Lift: nan, LiftEnds: source.Unknown}}
 }
 
-// sliceRows returns the rows in their order, with one for all examples.
+// sliceRows returns the rows in their order, with one for all examples. They are
+// worked out once for what they depend on: there may be ten thousand.
 func (m *Model) sliceRows() []slice {
 	e := m.evaluation()
 	if e == nil {
 		return nil
 	}
-	metric := m.sliceMetric(e)
-	rows := slices.DeleteFunc(worst(e, metric), func(s slice) bool { return m.slices.key != "" && s.Key != m.slices.key })
-	all := slice{overall: true, Slice: &source.Slice{N: e.N, Values: e.Values, Intervals: e.Intervals, Errors: e.Errors, Lift: nan}}
-	switch m.slices.sort {
-	case 0:
-		at := 0
-		for at < len(rows) && compareWorst(rows[at], all, metric) < 0 {
-			at++
-		}
-		return slices.Insert(rows, at, all)
-	case 1:
-		slices.SortStableFunc(rows, func(a, b slice) int { return cmp.Compare(a.Name(), b.Name()) })
-	case 2:
-		slices.SortStableFunc(rows, func(a, b slice) int { return cmp.Compare(b.N, a.N) })
-	case 3:
-		slices.SortStableFunc(rows, func(a, b slice) int { return cmp.Compare(b.Errors, a.Errors) })
-	case 4:
-		slices.SortStableFunc(rows, func(a, b slice) int {
-			return cmp.Compare(m.sortDelta(a, metric), m.sortDelta(b, metric))
-		})
+	s := &m.slices
+	of := rowsKey{eval: e, metric: m.sliceMetric(e), key: s.key, sort: s.sort, reverse: s.reverse}
+	if p := m.pairs[pairKey{m.table.base, m.open}]; p != nil {
+		of.pair = p.value
 	}
-	return slices.Insert(rows, 0, all)
+	if s.of != of {
+		s.of, s.deltas = of, deltasOf(of.pair, of.metric)
+		s.rows = m.sortSlices(e, of.metric)
+		s.extent = m.measure(s.rows, of.metric)
+	}
+	return s.rows
+}
+
+func (m *Model) sortSlices(e *source.Evaluation, metric string) []slice {
+	s := &m.slices
+	rows := slices.DeleteFunc(worst(e, metric), func(r slice) bool { return s.key != "" && r.Key != s.key })
+	all := overallRow(e)
+	var by func(a, b slice) int
+	switch sliceSorts[s.sort] {
+	case "name":
+		by = func(a, b slice) int { return cmp.Compare(a.Name(), b.Name()) }
+	case "n":
+		by = func(a, b slice) int { return cmp.Compare(b.N, a.N) }
+	case "errors":
+		by = func(a, b slice) int { return cmp.Compare(b.Errors, a.Errors) }
+	case "Δ base":
+		by = func(a, b slice) int { return cmp.Compare(m.sortDelta(a, metric), m.sortDelta(b, metric)) }
+	}
+	if by != nil {
+		slices.SortStableFunc(rows, by)
+	}
+	if s.reverse {
+		slices.Reverse(rows)
+		// What says too little stays last.
+		slices.SortStableFunc(rows, func(a, b slice) int { return cmp.Compare(truth(a.TooFew), truth(b.TooFew)) })
+	}
+	if by != nil {
+		return slices.Insert(rows, 0, all)
+	}
+	at := 0
+	for at < len(rows) && !rows[at].TooFew && (compareWorst(rows[at], all, metric) < 0) != s.reverse {
+		at++
+	}
+	return slices.Insert(rows, at, all)
 }
 
 func (m *Model) sortDelta(s slice, metric string) float64 {
-	d := m.sliceDelta(s, metric)
+	d := m.slices.deltas[s.label()]
 	switch {
 	case d == nil:
 		return math.Inf(1)
@@ -152,38 +235,62 @@ func (m *Model) sortDelta(s slice, metric string) float64 {
 	return d.Delta
 }
 
-// sliceDelta returns the difference of a slice to the baseline.
-func (m *Model) sliceDelta(s slice, metric string) *compare.Delta {
-	p := m.pairs[pairKey{m.table.base, m.open}]
-	if p == nil || p.value == nil {
-		return nil
+// deltasOf indexes the differences to the baseline in a metric by slice.
+func deltasOf(p *core.CompareResult, metric string) map[string]*compare.Delta {
+	out := map[string]*compare.Delta{}
+	if p == nil {
+		return out
 	}
-	if s.overall {
-		for _, o := range p.value.Overall {
-			if o.Metric == metric && len(o.Deltas) > 0 {
-				return o.Deltas[0]
-			}
-		}
-		return nil
-	}
-	if p.value.Metric != metric {
-		return nil
-	}
-	for _, o := range p.value.Slices {
-		if o.Key == s.Key && o.Value == s.Value && len(o.Deltas) > 0 {
-			return o.Deltas[0]
+	for _, o := range p.Overall {
+		if o.Metric == metric && len(o.Deltas) > 0 {
+			out["overall"] = o.Deltas[0]
 		}
 	}
-	return nil
+	if p.Metric != metric {
+		return out
+	}
+	for _, o := range p.Slices {
+		if len(o.Deltas) > 0 {
+			out[o.Key+"="+o.Value] = o.Deltas[0]
+		}
+	}
+	return out
+}
+
+// sliceDelta returns the difference of a row to the baseline, nil where it is
+// not known.
+func (m *Model) sliceDelta(s slice) *compare.Delta { return m.slices.deltas[s.label()] }
+
+// overallDelta is how far a slice lies from all examples, with its interval.
+//
+// A slice of n is part of the N. For means of independent examples the covariance
+// of the two is n/N times the variance of the slice, so the variance of the
+// difference is var(slice)(1-2n/N) + var(all).
+func overallDelta(s, all slice, metric string) (float64, source.Interval, bool) {
+	v, ok := s.Values[metric]
+	mean, known := all.Values[metric]
+	if s.overall || !ok || !known || s.N <= 0 || all.N < s.N {
+		return 0, source.Unknown, false
+	}
+	part, whole := s.interval(metric), all.interval(metric)
+	if !part.Known() || !whole.Known() {
+		return v - mean, source.Unknown, true
+	}
+	a, b := (part.High-part.Low)/2, (whole.High-whole.Low)/2
+	half := math.Sqrt(max(0, a*a*(1-2*float64(s.N)/float64(all.N))+b*b))
+	return v - mean, source.Interval{Low: v - mean - half, High: v - mean + half}, true
 }
 
 func (m *Model) openSlice() tea.Cmd {
+	if m.slices.cross != nil {
+		return m.openCell()
+	}
 	rows := m.sliceRows()
-	if m.slices.cursor >= len(rows) {
+	if len(rows) == 0 {
 		return nil
 	}
-	s := rows[m.slices.cursor]
-	m.hard.setSlice("", "")
+	s := rows[m.sliceAt(rows)]
+	m.hard.readSlice("", "")
 	if !s.overall {
 		m.hard.setSlice(s.Key, s.Value)
 	}
@@ -202,214 +309,48 @@ func (m *Model) slicesSubject() (left, right string) {
 	parts := []string{r.name}
 	if e.TestData != "" {
 		parts = append(parts, short(e.TestData)+" n="+count(e.N))
+	} else {
+		parts = append(parts, "n="+count(e.N))
 	}
 	by := strings.Join(e.Keys, ", ")
 	if m.slices.key != "" {
 		by = m.slices.key
 	}
+	if x := m.slices.cross; x != nil {
+		return strings.Join(append(parts, m.sliceMetric(e)+" by "+x.a+" × "+x.b), " · "), ""
+	}
 	if by != "" {
-		parts = append(parts, m.sliceMetric(e)+" by "+by)
+		parts = append(parts, m.sliceMetric(e)+" by "+clip(by, mostName))
 	}
 	if base := m.table.find(m.table.base); base != nil && base != r {
 		parts = append(parts, "Δ against "+base.name)
 	}
-	return strings.Join(parts, " · "), "sort: " + sliceSorts[m.slices.sort]
+	right = "sort: " + sliceSorts[m.slices.sort]
+	if m.slices.reverse {
+		right += ", turned"
+	}
+	return strings.Join(parts, " · "), right
 }
 
-func (m *Model) drawSlices(c *screen.Canvas, r plot.Rect) {
-	run, e := m.run(), m.evals[m.open]
+// widestSlice is how much of the name of a slice is shown in the table.
+const widestSlice = 36
+
+// sharesOf writes the share of a slice among the errors, with what it is more or
+// less than its share among all.
+func sharesOf(s slice, e *source.Evaluation) (share, lift string, style screen.Style) {
+	if s.Errors < 0 || e.Errors <= 0 {
+		return "", "", screen.Dim
+	}
+	share = percent(s.Errors, e.Errors)
+	// Under a twentieth the arrow would point at 1.0.
+	if !s.LiftEnds.Known() || s.TooFew || s.overall || math.Abs(s.Lift-1) < 0.05 {
+		return share, "", screen.Dim
+	}
 	switch {
-	case run == nil:
-		sayIn(c, r, said{screen.Text | screen.Bold, "no run is open"}, said{screen.Dim, "1 shows the runs; enter opens one"})
-		return
-	case e == nil || !e.done:
-		sayIn(c, r, said{screen.Dim, "reading predictions …"})
-		return
-	case errors.Is(e.err, fs.ErrNotExist):
-		sayIn(c, r, said{screen.Text | screen.Bold, run.name + " is not evaluated"},
-			said{screen.Dim, "With test data its slices appear here:"}, said{screen.Text, ""},
-			said{screen.Text, "verifily eval --run " + run.dir + " --test-data FILE.jsonl"})
-		return
-	case e.err != nil:
-		sayIn(c, r, said{screen.Bad, "✗ the evaluation could not be read"}, said{screen.Text, oneLine(e.err)}, said{screen.Dim, "r tries again"})
-		return
+	case s.LiftEnds.Low > 1:
+		return share, "▲" + places1(s.Lift), screen.Bad
+	case s.LiftEnds.High < 1:
+		return share, "▼" + places1(s.Lift), screen.Good
 	}
-	rows, metric := m.sliceRows(), m.sliceMetric(e.value)
-	if len(rows) == 1 && len(e.value.Slices) == 0 {
-		defer sayIn(c, plot.Rect{X: r.X, Y: r.Y + 3, W: r.W, H: r.H - 3}, said{screen.Dim, "The test data was not sliced. Tags of its rows, named in the config, do that:"},
-			said{screen.Text, "eval: {slice_by_tags: [source, difficulty]}"})
-	}
-	f := m.forest(rows, metric, r)
-	f.header(c, m, metric)
-	shown := r.H - 2
-	top := max(0, min(m.slices.cursor-shown/2, len(rows)-shown))
-	for i := top; i < len(rows) && i < top+shown; i++ {
-		f.row(c, m, rows[i], metric, r.Y+1+i-top, i == m.slices.cursor, e.value)
-	}
-	foot := e.value.Note
-	if len(rows) > shown {
-		foot = fmt.Sprintf("%d to %d of %d  %s", top+1, min(top+shown, len(rows)), len(rows), foot)
-	}
-	c.Put(3, r.Y+r.H-1, screen.Dim, foot)
-}
-
-// forest is the layout of a forest plot: where its columns stand.
-type forest struct {
-	r                            plot.Rect
-	name, n, value, delta, share int // columns; 0: not shown
-	left                         int // of the plot
-	scale                        plot.Scale
-	drawn                        bool // there is room for the plot, and something in it
-	overall                      float64
-	places                       int // the most decimals of a value
-}
-
-// places counts the decimals of a number as it is written.
-func places(s string) int {
-	at := strings.IndexByte(s, '.')
-	if at < 0 {
-		return 0
-	}
-	return len(s) - at - 1
-}
-
-// onPoint pads a number so that the points of a column stand below each other.
-func onPoint(s string, most int) string {
-	lack := most - places(s)
-	if places(s) == 0 && most > 0 {
-		lack++
-	}
-	return s + strings.Repeat(" ", max(0, lack))
-}
-
-func (m *Model) forest(rows []slice, metric string, r plot.Rect) forest {
-	f := forest{r: r, n: 6, value: 7, share: 10, overall: nan}
-	base := m.table.find(m.table.base)
-	if base != nil && base.dir != m.open {
-		f.delta = 9
-	}
-	var values []float64
-	for _, row := range rows {
-		f.name = max(f.name, text.Width(text.Line(row.label(), 36)))
-		if row.TooFew {
-			continue
-		}
-		if v, ok := row.Values[metric]; ok {
-			interval := row.interval(metric)
-			values = append(values, v)
-			f.places = max(f.places, places(scoreIn(v, interval)))
-			if interval.Known() {
-				values = append(values, interval.Low, interval.High)
-			}
-			if row.overall {
-				f.overall = v
-			}
-		}
-	}
-	f.name = max(10, min(f.name, 36, r.W/3))
-	const leastPlot = 14
-	room := func() int { return r.W - 3 - f.name - f.n - f.value - f.delta - f.share - 4 }
-	if room() < leastPlot {
-		f.share = 0
-	}
-	if room() < leastPlot {
-		f.delta = 0
-	}
-	if room() < leastPlot {
-		f.name = max(10, f.name-leastPlot+room())
-	}
-	f.left = 3 + f.name + f.n + f.value + 2
-	floor, ceiling := math.Inf(-1), math.Inf(1)
-	if !strings.Contains(metric, "loss") && metric != metrics.NamePerplexity && metric != metrics.NameWER {
-		floor, ceiling = 0, 1
-	}
-	f.scale, f.drawn = plot.NewScale(values, floor, ceiling, min(room(), 100))
-	return f
-}
-
-func (s slice) label() string {
-	if s.overall {
-		return "overall"
-	}
-	return s.Name()
-}
-
-func (f *forest) header(c *screen.Canvas, m *Model, metric string) {
-	y := f.r.Y
-	c.PutIn(3, y, f.name, screen.Dim, "SLICE")
-	c.PutRight(3+f.name, y, f.n, screen.Dim, "n")
-	c.PutRight(3+f.name+f.n, y, f.value, screen.Dim, strings.ToUpper(text.Line(metric, f.value-1)))
-	if f.drawn {
-		f.scale.Ticks(c, f.left, y, screen.Dim)
-	}
-	x := f.left + f.scale.W + 1
-	if f.delta > 0 {
-		c.PutRight(x, y, f.delta-2, screen.Dim, "Δ BASE")
-	}
-	if f.share > 0 {
-		c.PutIn(x+f.delta+1, y, f.share, screen.Dim, "ERRORS")
-	}
-}
-
-func (f *forest) row(c *screen.Canvas, m *Model, s slice, metric string, y int, picked bool, e *source.Evaluation) {
-	style, words := screen.Text, screen.Text
-	if s.overall {
-		words = screen.Text | screen.Bold
-	}
-	if s.TooFew {
-		words = screen.Dim
-	}
-	c.PutIn(3, y, f.name, words, s.label())
-	c.PutRight(3+f.name, y, f.n, screen.Dim, count(s.N))
-	v, ok := s.Values[metric]
-	interval := s.interval(metric)
-	switch {
-	case s.TooFew:
-		c.PutIn(f.left, y, f.scale.W, screen.Dim, fmt.Sprintf("too few (%d needed)", e.MinSlice))
-	case !ok:
-		c.PutIn(f.left, y, f.scale.W, screen.Dim, "no value")
-	default:
-		if !s.overall && interval.Known() {
-			low, high := screen.Bad, screen.Good
-			if metrics.LowerIsBetter(metric) {
-				low, high = high, low
-			}
-			if interval.High < f.overall {
-				style = low
-			} else if interval.Low > f.overall {
-				style = high
-			}
-		}
-		c.PutRight(3+f.name+f.n, y, f.value, words, onPoint(scoreIn(v, interval), f.places))
-	}
-	if f.drawn && !math.IsNaN(f.overall) && !s.TooFew {
-		c.Set(f.left+f.scale.Column(f.overall), y, screen.Dim, '│')
-	}
-	if f.drawn && ok && !s.TooFew {
-		f.scale.Interval(c, f.left, y, style, interval.Low, v, interval.High)
-	}
-	x := f.left + f.scale.W + 1
-	if f.delta > 0 && !s.TooFew {
-		if d := m.sliceDelta(s, metric); d != nil {
-			mark, style := verdictMark(d)
-			c.PutRight(x, y, f.delta-2, style, signed(d.Delta))
-			c.Set(x+f.delta-1, y, style, mark)
-		}
-	}
-	if f.share > 0 && s.Errors >= 0 && e.Errors > 0 {
-		end := c.PutIn(x+f.delta+1, y, 4, screen.Text, fmt.Sprintf("%3.0f%%", 100*float64(s.Errors)/float64(e.Errors)))
-		if s.LiftEnds.Known() && !s.TooFew && !s.overall {
-			// Under a twentieth the arrow would point at 1.0.
-			switch far := math.Abs(s.Lift-1) >= 0.05; {
-			case far && s.LiftEnds.Low > 1:
-				c.PutIn(end+1, y, 6, screen.Bad, fmt.Sprintf("▲%.1f", s.Lift))
-			case far && s.LiftEnds.High < 1:
-				c.PutIn(end+1, y, 6, screen.Good, fmt.Sprintf("▼%.1f", s.Lift))
-			}
-		}
-	}
-	if picked {
-		c.Mark(0, y, c.Width(), screen.Picked)
-		c.Set(1, y, screen.Accent|screen.Picked, '▸')
-	}
+	return share, "", screen.Dim
 }

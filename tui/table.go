@@ -43,6 +43,7 @@ type table struct {
 	sort      string // id of a column
 	reverse   bool
 	hidden    map[string]bool
+	columns   []string // ids in the user's order; nil: as they come
 	marked    map[string]bool
 	base      string
 	diff      bool // the preview shows the config keys that differ
@@ -64,6 +65,7 @@ func (t *table) restore(s source.Settings) {
 	if columnOf(s.Sort) != nil {
 		t.sort, t.reverse = s.Sort, s.Reverse
 	}
+	t.arrange(s.Columns)
 	for _, id := range s.Hidden {
 		if c := columnOf(id); c != nil && c.id != "name" {
 			t.hidden[id] = true

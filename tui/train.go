@@ -1,59 +1,37 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/engine"
+	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/tui/jobs"
 	"github.com/verifily/verifily-tui/tui/screen"
+	"github.com/verifily/verifily-tui/tui/source"
 )
-
-// field is a line of the form: a key of the config.
-type field struct {
-	key, label string
-	value      func(*config.Config) string
-}
-
-func optional(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-// fields are the keys that runs differ in most often; the file has the others.
-var fields = []field{
-	{"name", "name", func(c *config.Config) string { return optional(c.Name) }},
-	{"task", "task", func(c *config.Config) string { return c.Task }},
-	{"base_model", "base model", func(c *config.Config) string { return c.BaseModel }},
-	{"data_paths.train", "train data", func(c *config.Config) string { return optional(c.DataPaths.Train) }},
-	{"data_paths.val", "validation", func(c *config.Config) string { return optional(c.DataPaths.Val) }},
-	{"data_paths.test", "test data", func(c *config.Config) string { return optional(c.DataPaths.Test) }},
-	{"training.num_epochs", "epochs", func(c *config.Config) string { return strconv.Itoa(c.Training.NumEpochs) }},
-	{"training.batch_size", "batch size", func(c *config.Config) string { return strconv.Itoa(c.Training.BatchSize) }},
-	{"training.learning_rate", "learning rate", func(c *config.Config) string { return fmt.Sprint(c.Training.LearningRate) }},
-	{"training.lr_scheduler", "schedule", func(c *config.Config) string { return c.Training.LRScheduler }},
-	{"training.max_seq_length", "max tokens", func(c *config.Config) string { return strconv.Itoa(c.Training.MaxSeqLength) }},
-	{"lora.enabled", "lora", func(c *config.Config) string { return strconv.FormatBool(c.LoRA.Enabled) }},
-	{"lora.r", "lora rank", func(c *config.Config) string { return strconv.Itoa(c.LoRA.R) }},
-	{"seed", "seed", func(c *config.Config) string { return strconv.FormatInt(c.Seed, 10) }},
-}
 
 // trainState is the form, the plan that follows from it, and what was started.
 type trainState struct {
 	loaded[*engine.Plan]
 	path      string
 	config    *config.Config // as last understood
+	values    map[string]any // its values by key
 	overrides []config.Override
+	wrong     string // what is not right about the value being typed
 	cursor    int
 	version   int // counts changes of the form: a plan belongs to one of them
 	states    []jobs.State
+	leaving   leaving
+	stopped   []int    // jobs that are stopped because the workbench is left
+	recent    []string // config files that were trained from, the last first
 }
 
 type (
@@ -63,16 +41,18 @@ type (
 		plan    *engine.Plan
 		err     error
 	}
-	jobsMsg struct{ states []jobs.State }
+	jobsMsg    struct{ states []jobs.State }
+	configsMsg struct{ found []source.ConfigFile }
 )
 
 func trainKeys() []binding {
 	return []binding{
 		{[]string{"enter"}, "enter", "change the value", "change", (*Model).editField},
+		{[]string{" "}, "space", "the next of the values that there are to choose from", "", (*Model).nextChoice},
 		{[]string{"backspace"}, "⌫", "take the value of the file again", "undo", (*Model).resetField},
-		{[]string{"R"}, "R", "start the training", "start", (*Model).startTraining},
-		{[]string{"c"}, "c", "another config file", "config file", (*Model).askConfig},
-		{[]string{"x"}, "x", "actions on what is training", "actions", (*Model).jobActions},
+		{[]string{"R"}, "R", "start the training, or queue it behind those that wait", "start", (*Model).startTraining},
+		{[]string{"c"}, "c", "another config: those found here, recent ones, that of the open run, any path", "config", (*Model).pickConfig},
+		{[]string{"x"}, "x", "actions on what trains and waits here: pause, checkpoint, stop", "actions", (*Model).jobActions},
 	}
 }
 
@@ -98,7 +78,7 @@ func (m *Model) takePlan(msg planMsg) {
 	t := &m.train
 	t.busy = false
 	if msg.config != nil {
-		t.config = msg.config
+		t.config, t.values = msg.config, flatten(msg.config)
 	}
 	if msg.version != t.version {
 		t.stale = true
@@ -117,44 +97,56 @@ func (t *trainState) change() {
 func (t *trainState) value(f *field) (string, bool) {
 	for _, o := range t.overrides {
 		if o.Key == f.key {
-			if o.Value == nil {
-				return "", true
-			}
-			return fmt.Sprint(o.Value), true
+			return show(o.Value), true
 		}
 	}
-	if t.config == nil {
-		return "", false
-	}
-	return f.value(t.config), false
+	return show(t.values[f.key]), false
 }
+
+func (m *Model) moveTrain(by int) { m.train.cursor = max(0, min(len(fields)-1, m.train.cursor+by)) }
 
 func (m *Model) editField() tea.Cmd {
 	f := &fields[m.train.cursor]
 	value, _ := m.train.value(f)
-	m.entry = &entry{prompt: f.label, line: newLine(value), done: func(m *Model, s string) tea.Cmd {
-		m.train.override(f.key, typed(s))
-		return nil
-	}}
+	m.train.wrong = ""
+	m.entry = &entry{prompt: f.label, line: newLine(value),
+		typed: func(m *Model, s string) { m.train.wrong = m.train.check(f, s) },
+		wrong: func(m *Model) string { return m.train.wrong },
+		done: func(m *Model, s string) tea.Cmd {
+			m.train.override(f.key, f.read(s))
+			return nil
+		}}
 	return nil
 }
 
-// typed gives what was typed the type that a YAML file would.
-func typed(s string) any {
-	s = strings.TrimSpace(s)
-	if s == "" || s == "null" {
-		return nil
+// check says what is not right about a value that is being typed, as far as the
+// config tells without looking at files.
+func (t *trainState) check(f *field, s string) string {
+	if t.config == nil {
+		return "" // the file itself is not understood
 	}
-	if n, err := strconv.Atoi(s); err == nil {
-		return n
+	overrides := slices.DeleteFunc(slices.Clone(t.overrides), func(o config.Override) bool { return o.Key == f.key })
+	_, err := config.FromMap(t.config.Map(), append(overrides, config.Override{Key: f.key, Value: f.read(s)})...)
+	var wrong *core.ConfigError
+	if !errors.As(err, &wrong) {
+		return ""
 	}
-	if f, err := strconv.ParseFloat(s, 64); err == nil {
-		return f
+	for _, p := range wrong.Problems {
+		if p.Key == f.key {
+			return strings.TrimSuffix(p.Reason+"; "+p.Hint, "; ")
+		}
 	}
-	if b, err := strconv.ParseBool(s); err == nil && len(s) > 1 {
-		return b
+	return ""
+}
+
+func (m *Model) nextChoice() tea.Cmd {
+	f := &fields[m.train.cursor]
+	if len(f.choices) == 0 {
+		return m.editField()
 	}
-	return s
+	value, _ := m.train.value(f)
+	m.train.override(f.key, f.read(f.next(value)))
+	return nil
 }
 
 func (t *trainState) override(key string, value any) {
@@ -170,26 +162,87 @@ func (m *Model) resetField() tea.Cmd {
 	return nil
 }
 
-func (m *Model) askConfig() tea.Cmd {
-	m.entry = &entry{prompt: "config file", line: newLine(m.train.path), done: func(m *Model, s string) tea.Cmd {
-		m.train.path, m.train.overrides, m.train.config = strings.TrimSpace(s), nil, nil
-		m.train.change()
-		return nil
-	}}
+// pickConfig looks for config files and lets one be picked.
+func (m *Model) pickConfig() tea.Cmd {
+	m.palette = m.configPalette(nil)
+	ctx, root := m.ctx, m.src.Root()
+	return func() tea.Msg { return configsMsg{source.FindConfigs(ctx, ".", root)} }
+}
+
+func (msg configsMsg) take(m *Model) tea.Cmd {
+	if m.palette != nil && m.palette.other != nil {
+		p := m.configPalette(msg.found)
+		p.line = m.palette.line
+		p.search()
+		m.palette = p
+	}
 	return nil
+}
+
+// configPalette lists config files: those used before, those that were found,
+// that of the open run.
+func (m *Model) configPalette(found []source.ConfigFile) *palette {
+	p := &palette{other: func(m *Model, path string) tea.Cmd { return m.useConfig(path) },
+		empty: "enter opens the file of this path"}
+	seen := map[string]bool{}
+	add := func(path, note string) {
+		if !seen[path] {
+			seen[path] = true
+			p.all = append(p.all, binding{help: path, show: note, do: func(m *Model) tea.Cmd { return m.useConfig(path) }})
+		}
+	}
+	for _, path := range m.train.recent {
+		add(path, "recent")
+	}
+	for _, f := range found {
+		add(f.Path, ago(m.now.Sub(f.Modified)))
+	}
+	if r := m.table.find(m.open); r != nil && r.e.Kind == runs.KindRun {
+		add(filepath.Join(r.dir, "config.yaml"), "open run")
+	}
+	p.search()
+	return p
+}
+
+func (m *Model) useConfig(path string) tea.Cmd {
+	if path = strings.TrimSpace(path); path == "" {
+		return nil
+	}
+	t := &m.train
+	t.path, t.overrides, t.config, t.values = path, nil, nil, nil
+	t.change()
+	return nil
+}
+
+// mostRecent is how many config files are remembered.
+const mostRecent = 8
+
+// remember puts the config file in front of those that were used.
+func (t *trainState) remember() {
+	t.recent = slices.DeleteFunc(slices.Clone(t.recent), func(s string) bool { return s == t.path })
+	t.recent = append([]string{t.path}, t.recent[:min(len(t.recent), mostRecent-1)]...)
 }
 
 func (m *Model) startTraining() tea.Cmd {
 	t := &m.train
 	switch {
+	case t.leaving != staying:
+		return m.say(screen.Doubt, "the screen is about to close")
 	case t.busy || t.stale:
 		return m.say(screen.Doubt, "the plan is still being made")
 	case t.err != nil || t.loaded.value == nil:
 		return m.say(screen.Bad, "✗ this cannot be trained yet: see beside the form")
 	}
 	name, _ := t.value(&fields[0])
+	waiting := m.atWork()
 	m.jobs.Start(m.planned(), name)
-	return m.say(screen.Good, "✓ started: the run appears in the table, 3 shows its curves, x steers it")
+	t.states = m.jobs.States()
+	t.remember()
+	words := "✓ started: 3 shows its curves as soon as there is a run, x steers it"
+	if waiting > 0 {
+		words = fmt.Sprintf("✓ queued behind %s", plural(waiting, "training", "trainings"))
+	}
+	return tea.Batch(m.save(), m.say(screen.Good, words))
 }
 
 // mine returns the job of this process that writes a run, nil where another
@@ -213,53 +266,15 @@ func (m *Model) atWork() int {
 	return n
 }
 
-// jobActions lists what can be done with the jobs of this process.
-func (m *Model) jobActions() tea.Cmd {
-	p := &palette{}
-	act := func(words, name string, do func(int), id int) {
-		p.all = append(p.all, binding{help: words + " " + name, do: func(*Model) tea.Cmd {
-			do(id)
-			return nil
-		}})
-	}
-	for _, s := range m.train.states {
-		name := clip(s.Name, mostName)
-		if name == "" {
-			name = fmt.Sprintf("job %d", s.ID+1)
-		}
-		switch s.Phase {
-		case jobs.Training:
-			act("pause", name, m.jobs.Pause, s.ID)
-			act("write a checkpoint of", name, m.jobs.Checkpoint, s.ID)
-		case jobs.Paused:
-			act("resume", name, m.jobs.Resume, s.ID)
-		}
-		if !s.Ended() && s.Phase != jobs.Stopping {
-			act("stop", name, m.jobs.Stop, s.ID)
+// failedSince says which jobs have failed that had not before.
+func failedSince(before, now []jobs.State) []jobs.State {
+	var out []jobs.State
+	for _, s := range now {
+		if s.Phase == jobs.Failed && (s.ID >= len(before) || before[s.ID].Phase != jobs.Failed) {
+			out = append(out, s)
 		}
 	}
-	if len(p.all) == 0 {
-		return m.say(screen.Dim, "nothing is training here: runs of other processes are steered where they were started")
-	}
-	p.search()
-	m.palette = p
-	return nil
-}
-
-// quit leaves, and asks first when something of ours is running.
-func (m *Model) quit() tea.Cmd {
-	n := m.atWork()
-	if n == 0 {
-		return tea.Quit
-	}
-	m.entry = &entry{prompt: plural(n, "training goes on", "trainings go on") + ". stop with a checkpoint and leave? type yes:",
-		done: func(m *Model, answer string) tea.Cmd {
-			if strings.TrimSpace(strings.ToLower(answer)) == "yes" {
-				return tea.Quit
-			}
-			return m.say(screen.Dim, "still here")
-		}}
-	return nil
+	return out
 }
 
 // waitJobs waits for a change of a job.

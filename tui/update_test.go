@@ -205,11 +205,11 @@ func TestDecide(t *testing.T) {
 	assert.Contains(t, m.canvas().Plain(), verdict)
 	before, err := os.ReadFile(filepath.Join(m.open, "decision", "decision.json"))
 	require.NoError(t, err)
-	press(m, "R", "no", "enter")
+	press(m, "R", "a note", "enter", "no", "enter")
 	after, err := os.ReadFile(filepath.Join(m.open, "decision", "decision.json"))
 	require.NoError(t, err)
 	assert.Equal(t, before, after, "without a yes nothing is written")
-	press(m, "R", "yes", "enter")
+	press(m, "R", "a note", "enter", "yes", "enter")
 	assert.Contains(t, m.notice.words, "decision.json")
 	after, err = os.ReadFile(filepath.Join(m.open, "decision", "decision.json"))
 	require.NoError(t, err)
@@ -256,13 +256,14 @@ func TestQuitAsks(t *testing.T) {
 	require.Equal(t, 1, m.atWork())
 	press(m, "x")
 	require.NotNil(t, m.palette)
-	press(m, "esc", "q", "no", "enter")
-	assert.Contains(t, m.notice.words, "still here")
-	press(m, "q")
-	for _, k := range []string{"y", "e", "s"} {
-		press(m, k)
+	press(m, "esc", "q", "c")
+	assert.Nil(t, m.choice, "it stays")
+	press(m, "q", "s")
+	assert.Contains(t, m.canvas().Plain(), "saving a checkpoint")
+	for !m.jobs.States()[0].Ended() {
+		<-m.jobs.Changed()
 	}
-	_, cmd := m.Update(keyMsg("enter"))
+	_, cmd := m.Update(jobsMsg{m.jobs.States()})
 	assert.IsType(t, tea.QuitMsg{}, first(cmd))
 }
 
@@ -299,8 +300,9 @@ func TestLine(t *testing.T) {
 	}
 	assert.Equal(t, "日ab x", l.String())
 	assert.False(t, l.key(keyMsg("f5")))
-	l.insert([]rune(strings.Repeat("y", 2*maxEntry)))
-	assert.Len(t, l.runes, maxEntry)
+	assert.True(t, l.key(tea.KeyMsg{Type: tea.KeyRunes, Paste: true, Runes: []rune("\n\x1b" + strings.Repeat("y", 2*maxEntry))}))
+	assert.Len(t, []rune(l.String()), maxEntry)
+	assert.True(t, strings.HasPrefix(l.String(), "日ab x yyy"), "what a terminal obeys is left out")
 }
 
 // TestKeysMeanOneThing holds the key table to its promise.
@@ -351,13 +353,15 @@ func TestExport(t *testing.T) {
 
 func TestFrame(t *testing.T) {
 	normalRuns(t)
-	canvas, err := Frame(context.Background(), Options{}, 100, 30, "down", "4")
+	canvas, err := Frame(context.Background(), Options{}, 100, 30, "slices", "down")
 	require.NoError(t, err)
 	assert.Contains(t, canvas.Plain(), "difficulty=hard")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err = Frame(ctx, Options{}, 100, 30, "down")
+	_, err = Frame(ctx, Options{}, 100, 30, "runs", "down")
 	assert.ErrorIs(t, err, context.Canceled)
+	_, err = Frame(context.Background(), Options{}, 100, 30, "walks")
+	assert.ErrorContains(t, err, "runs, train, live")
 }
 
 func TestUnicodeLocale(t *testing.T) {
@@ -447,45 +451,4 @@ func manyRuns(n int) []runs.Entry {
 				StartedAt: runs.FormatTime(noon.Add(-time.Duration(i) * time.Minute)), Metrics: map[string]float64{"f1": float64(i%997) / 997}}}
 	}
 	return out
-}
-
-func BenchmarkKeyWith10000Runs(b *testing.B) {
-	m := New(context.Background(), Options{}, source.New(b.TempDir()), nil)
-	m.Update(tea.WindowSizeMsg{Width: 160, Height: 50})
-	m.listing.begin()
-	m.Update(listMsg{entries: manyRuns(10_000)})
-	for b.Loop() {
-		m.Update(keyMsg("j"))
-		m.View()
-	}
-}
-
-func BenchmarkFilter10000Runs(b *testing.B) {
-	m := New(context.Background(), Options{}, source.New(b.TempDir()), nil)
-	m.listing.begin()
-	m.Update(listMsg{entries: manyRuns(10_000)})
-	for b.Loop() {
-		m.table.setFilter("swp77 f1>0.5")
-		m.table.update(m.briefs, noon)
-	}
-}
-
-func BenchmarkCharts(b *testing.B) {
-	m := New(context.Background(), Options{}, source.New(b.TempDir()), nil)
-	m.Update(tea.WindowSizeMsg{Width: 200, Height: 60})
-	m.listing.begin()
-	m.Update(listMsg{entries: manyRuns(1)})
-	m.at, m.open = viewLive, m.table.cursor
-	lines := make([]runs.LogLine, 1_000_000)
-	for i := range lines {
-		v := 1 / float64(i+1)
-		lines[i] = runs.LogLine{Step: i, Loss: &v, LearningRate: &v, GradNorm: &v, TokensPerSecond: &v}
-	}
-	m.histories[m.open] = &history{loaded: loaded[struct{}]{done: true}}
-	m.histories[m.open].lines.Append(lines)
-	m.prepareLive()
-	b.ReportAllocs()
-	for b.Loop() {
-		m.View()
-	}
 }

@@ -1,6 +1,7 @@
 // Package jobs trains in this process, one run after another, and keeps the
-// handles to pause and stop what it started. What a run does is read from its
-// folder like that of any other process; nothing here tells of it.
+// handles to pause and stop what it started, or to hand it over to a process
+// that goes on without a screen. What a run does is read from its folder like
+// that of any other process; nothing here tells of it.
 package jobs
 
 import (
@@ -14,11 +15,13 @@ import (
 	"github.com/verifily/verifily-tui/runs"
 )
 
-// Spec says what to train.
+// Spec says what to train. The config file is read when the job is put into
+// the queue: what is changed in it later does not matter to the job.
 type Spec struct {
 	Config    string // train.yaml
 	Overrides []config.Override
 	RunsDir   string
+	Resume    string // run directory to go on with; nothing else counts then
 }
 
 // Phase is how far a job has come.
@@ -33,6 +36,7 @@ const (
 	Done     Phase = "done"
 	Stopped  Phase = "stopped" // and can be resumed
 	Failed   Phase = "failed"
+	Handed   Phase = "handed over" // another process goes on with it
 )
 
 // State is a job at a moment.
@@ -44,8 +48,10 @@ type State struct {
 	Err   error // of a job that failed
 }
 
-// Ended says whether nothing more happens.
-func (s State) Ended() bool { return s.Phase == Done || s.Phase == Stopped || s.Phase == Failed }
+// Ended says whether nothing more happens in this process.
+func (s State) Ended() bool {
+	return s.Phase == Done || s.Phase == Stopped || s.Phase == Failed || s.Phase == Handed
+}
 
 // Jobs runs trainings, one at a time, in the order they were started. Its
 // methods may be called from several goroutines.
@@ -56,6 +62,9 @@ type Jobs struct {
 	// changed holds a token when something has changed since it was taken.
 	changed chan struct{}
 
+	// gate is held while work is handed over: no job begins to train then.
+	gate sync.Mutex
+
 	mu   sync.Mutex
 	list []*job
 	last chan struct{} // closed when the job started last has given way
@@ -63,6 +72,9 @@ type Jobs struct {
 
 type job struct {
 	state   State
+	spec    Spec
+	config  *config.Config // nil until it was read, and of a run that is resumed
+	handed  bool           // it is another process's now
 	control engine.Control
 	cancel  context.CancelFunc
 }
@@ -90,7 +102,7 @@ func Plan(ctx context.Context, spec Spec) (*config.Config, *engine.Plan, error) 
 // Start puts a training into the queue and returns its job.
 func (j *Jobs) Start(spec Spec, name string) int {
 	ctx, cancel := context.WithCancel(j.ctx)
-	next := &job{cancel: cancel}
+	next := &job{cancel: cancel, spec: spec}
 	j.mu.Lock()
 	next.state = State{ID: len(j.list), Name: name, Phase: Waiting}
 	j.list = append(j.list, next)
@@ -101,41 +113,76 @@ func (j *Jobs) Start(spec Spec, name string) int {
 	j.work.Go(func() {
 		defer close(ended)
 		defer cancel()
-		j.train(ctx, next, spec, before)
+		j.train(ctx, next, before)
 	})
 	return next.state.ID
 }
 
 // train waits for the job before, and trains. A job that is stopped while it
 // waits still keeps those behind it waiting: the one before may be at work.
-func (j *Jobs) train(ctx context.Context, next *job, spec Spec, before <-chan struct{}) {
+func (j *Jobs) train(ctx context.Context, next *job, before <-chan struct{}) {
+	err := j.read(next)
 	if before != nil {
 		select {
 		case <-before:
 		case <-ctx.Done():
-			j.set(next, func(s *State) { s.Phase = Stopped })
-			<-before
-			return
+			defer func() { <-before }()
 		}
 	}
-	j.set(next, func(s *State) {
-		if s.Phase == Waiting {
-			s.Phase = Training
+	if err == nil {
+		err = j.begin(ctx, next)
+	}
+	if err == nil {
+		opt := core.TrainOptions{ResumeFrom: next.spec.Resume, Control: &next.control,
+			Started: func(run *runs.Run) { j.set(next, func(s *State) { s.Dir = run.Dir() }) }}
+		if opt.ResumeFrom == "" {
+			opt.Config, opt.OutputDir = next.config, next.spec.RunsDir
 		}
-	})
-	_, err := core.Train(ctx, core.TrainOptions{ConfigPath: spec.Config, Overrides: spec.Overrides, OutputDir: spec.RunsDir, Control: &next.control,
-		Started: func(run *runs.Run) { j.set(next, func(s *State) { s.Dir = run.Dir() }) }})
+		_, err = core.Train(ctx, opt)
+	}
 	j.set(next, func(s *State) {
 		var interrupted *core.Interrupted
 		switch {
 		case err == nil:
 			s.Phase = Done
+		case next.handed:
+			s.Phase = Handed
 		case errors.As(err, &interrupted) || errors.Is(err, context.Canceled):
 			s.Phase = Stopped
 		default:
 			s.Phase, s.Err = Failed, err
 		}
 	})
+}
+
+// read reads the config that a job is to be trained by.
+func (j *Jobs) read(next *job) error {
+	if next.spec.Resume != "" {
+		return nil
+	}
+	cfg, err := core.LoadConfig(next.spec.Config, next.spec.Overrides...)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	next.config = cfg
+	j.mu.Unlock()
+	return nil
+}
+
+// begin makes a job that waited one that trains, unless it was stopped.
+func (j *Jobs) begin(ctx context.Context, next *job) error {
+	j.gate.Lock()
+	defer j.gate.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	j.set(next, func(s *State) {
+		if s.Phase == Waiting {
+			s.Phase = Training
+		}
+	})
+	return nil
 }
 
 func (j *Jobs) set(next *job, change func(*State)) {
@@ -202,6 +249,23 @@ func (j *Jobs) Stop(id int) {
 	}
 	j.mu.Unlock()
 	j.tell()
+}
+
+// AtWork says whether a job has not ended.
+func (j *Jobs) AtWork() bool {
+	for _, s := range j.States() {
+		if !s.Ended() {
+			return true
+		}
+	}
+	return false
+}
+
+// StopAll ends every job, as Stop does.
+func (j *Jobs) StopAll() {
+	for _, s := range j.States() {
+		j.Stop(s.ID)
+	}
 }
 
 // Close stops every job and waits until their runs are saved.

@@ -1,7 +1,8 @@
 // Package plot draws curves, sparklines and intervals in terminal cells.
 //
 // Values may be anything: what is not finite is a gap, never an error, and a
-// diverged series shows where it diverged. However many points a series has,
+// diverged series shows where it diverged. Dots and bars are those of ntcharts,
+// which gets only values and sizes that it can draw. However many points a series has,
 // drawing costs one pass over those in view, which are reduced to the extremes
 // of each column.
 package plot
@@ -17,8 +18,10 @@ import (
 type Series struct {
 	X, Y  []float64
 	Style screen.Style
-	// Points draws each point as a mark of its own instead of a line.
+	// Points draws each point as a mark of its own instead of a line, Glyph says
+	// which; 0 is a disc.
 	Points bool
+	Glyph  rune
 	// Faint draws the series behind the others.
 	Faint bool
 }
@@ -72,11 +75,14 @@ func (ch Chart) Draw(c *screen.Canvas, r Rect) bool {
 	if !ok {
 		return false
 	}
-	grid := newGrid(r.W-gutter-1, r.H-2)
+	w, h := r.W-gutter-1, r.H-2
+	if !drawable(w, h) {
+		return false
+	}
 	reduced := make([][]column, len(ch.Series))
 	low, high := math.Inf(1), math.Inf(-1)
 	for i, s := range ch.Series {
-		reduced[i] = ch.reduce(s, from, to, grid.w*2)
+		reduced[i] = ch.reduce(s, from, to, w*2)
 		for _, col := range reduced[i] {
 			if col.n > 0 {
 				low, high = min(low, col.low), max(high, col.high)
@@ -87,13 +93,11 @@ func (ch Chart) Draw(c *screen.Canvas, r Rect) bool {
 		return false
 	}
 	low, high = pad(low, high)
-	scale := func(v float64) int {
-		return int(math.Round((high - v) / (high - low) * float64(grid.h*4-1)))
-	}
+	grid := newGrid(w, h, low, high)
 	for _, faint := range []bool{true, false} {
 		for i, s := range ch.Series {
 			if s.Faint == faint {
-				grid.series(s, reduced[i], scale)
+				grid.series(s, reduced[i])
 			}
 		}
 	}
@@ -155,11 +159,8 @@ func (ch Chart) reduce(s Series, from, to float64, w int) []column {
 	return cols
 }
 
-// limit bounds what is drawn: beyond it differences overflow.
-const limit = 1e150
-
 func (ch Chart) value(v float64) (float64, bool) {
-	if math.IsNaN(v) || math.Abs(v) > limit {
+	if !bounded(v) {
 		return 0, false
 	}
 	if !ch.Log {

@@ -3,11 +3,14 @@ package plot
 import (
 	"math"
 
+	"github.com/NimbleMarkets/ntcharts/canvas/runes"
+
 	"github.com/verifily/verifily-tui/tui/screen"
 )
 
-// sparks are the heights of a sparkline, the lowest first.
-var sparks = []rune("▁▂▃▄▅▆▇█")
+// bar returns the bar of a share of the height; the lowest is an eighth high,
+// so that every value shows.
+func bar(share float64) rune { return runes.LowerBlockElementFromFloat64((1 + 7*share) / 8) }
 
 // Spark draws values as a line of bars, w columns at most, newest last. More
 // values than columns are reduced to means; a value that is not finite is a
@@ -28,18 +31,18 @@ func Spark(c *screen.Canvas, x, y, w int, style screen.Style, values []float64) 
 			sum += v
 		}
 		bars[i] = sum / float64(to-from)
-		if finite(bars[i]) && math.Abs(bars[i]) < limit {
+		if bounded(bars[i]) {
 			low, high = min(low, bars[i]), max(high, bars[i])
 		}
 	}
 	for i, v := range bars {
 		switch {
-		case !finite(v) || math.Abs(v) >= limit:
+		case !bounded(v):
 			c.Set(x+i, y, screen.Bad, '×')
 		case high <= low:
-			c.Set(x+i, y, style, sparks[0])
+			c.Set(x+i, y, style, bar(0))
 		default:
-			c.Set(x+i, y, style, sparks[int((v-low)/(high-low)*float64(len(sparks)-1)+0.5)])
+			c.Set(x+i, y, style, bar((v-low)/(high-low)))
 		}
 	}
 }
@@ -56,7 +59,7 @@ type Scale struct {
 func NewScale(values []float64, floor, ceiling float64, w int) (Scale, bool) {
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, v := range values {
-		if finite(v) && math.Abs(v) < limit {
+		if bounded(v) {
 			low, high = min(low, v), max(high, v)
 		}
 	}

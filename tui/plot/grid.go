@@ -1,35 +1,56 @@
 package plot
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
 
+	"github.com/NimbleMarkets/ntcharts/canvas"
+	"github.com/NimbleMarkets/ntcharts/canvas/graph"
+
 	"github.com/verifily/verifily-tui/tui/screen"
 )
 
+// limit bounds what is drawn: beyond it differences overflow, and the library
+// behind the dots panics.
+const limit = 1e150
+
+// bounded is the guard before everything that is handed to the chart library,
+// which loops for ever on values that are not finite: it tells whether a value
+// can be drawn.
+func bounded(v float64) bool { return math.Abs(v) <= limit }
+
+// drawable is the guard for sizes: the library wants two cells each way.
+func drawable(w, h int) bool { return w >= 2 && h >= 2 }
+
 // grid is a picture of dots, two by four a cell, and of marks that take a cell.
+// The dots are those of ntcharts; a cell has one style, that of the dot set last.
 type grid struct {
 	w, h  int // cells
-	dots  []uint8
+	dots  *graph.BrailleGrid
 	marks []rune
 	style []screen.Style
 }
 
-func newGrid(w, h int) *grid {
-	return &grid{w: w, h: h, dots: make([]uint8, w*h), marks: make([]rune, w*h), style: make([]screen.Style, w*h)}
+// newGrid returns a grid for values between low and high. It must be drawable,
+// and both ends bounded.
+func newGrid(w, h int, low, high float64) *grid {
+	return &grid{w: w, h: h, dots: graph.NewBrailleGrid(w, h, 0, float64(2*w-1), low, high),
+		marks: make([]rune, w*h), style: make([]screen.Style, w*h)}
 }
 
-// bit is the bit of a braille pattern for each dot of a cell.
-var bit = [4][2]uint8{{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}}
+// at returns the dot of a value in a column of dots.
+func (g *grid) at(x int, v float64) canvas.Point {
+	return g.dots.GridPoint(canvas.Float64Point{X: float64(x), Y: v})
+}
 
-func (g *grid) dot(x, y int, style screen.Style) {
-	if x < 0 || x >= g.w*2 || y < 0 || y >= g.h*4 {
+func (g *grid) dot(p canvas.Point, style screen.Style) {
+	if p.X < 0 || p.X >= g.w*2 || p.Y < 0 || p.Y >= g.h*4 {
 		return
 	}
-	at := y/4*g.w + x/2
-	g.dots[at] |= bit[y%4][x%2]
-	g.style[at] = style
+	g.dots.Set(p)
+	g.style[p.Y/4*g.w+p.X/2] = style
 }
 
 func (g *grid) mark(x, y int, style screen.Style, r rune) {
@@ -39,63 +60,47 @@ func (g *grid) mark(x, y int, style screen.Style, r rune) {
 	g.marks[y*g.w+x], g.style[y*g.w+x] = r, style
 }
 
-func (g *grid) column(x, from, to int, style screen.Style) {
-	for y := min(from, to); y <= max(from, to); y++ {
-		g.dot(x, y, style)
-	}
-}
-
 // series draws the columns of a series: extremes as a stroke, neighbours
 // joined by a line, and a mark at the foot where a value is not a number.
-func (g *grid) series(s Series, cols []column, y func(float64) int) {
-	before, beforeX := 0, -1
+func (g *grid) series(s Series, cols []column) {
+	var before canvas.Point
+	joined := false
 	for x, col := range cols {
 		if col.broken {
 			g.mark(x/2, g.h-1, screen.Bad|screen.Bold, '×')
-			beforeX = -1
+			joined = false
 		}
 		if col.n == 0 {
 			continue
 		}
 		if s.Points {
-			g.mark(x/2, y(col.last)/4, s.Style, '●')
+			g.mark(x/2, g.at(x, col.last).Y/4, s.Style, cmp.Or(s.Glyph, '●'))
 			continue
 		}
-		if beforeX >= 0 {
-			g.line(beforeX, before, x, y(col.first), s.Style)
+		if joined {
+			for _, p := range graph.GetLinePoints(before, g.at(x, col.first)) {
+				g.dot(p, s.Style)
+			}
 		}
-		g.column(x, y(col.low), y(col.high), s.Style)
-		before, beforeX = y(col.last), x
-	}
-}
-
-// line joins two dots; the steps are at most as many as columns and rows.
-func (g *grid) line(x0, y0, x1, y1 int, style screen.Style) {
-	dx, dy := x1-x0, y1-y0
-	steps := max(dx, abs(dy), 1)
-	for i := 0; i <= steps; i++ {
-		g.dot(x0+dx*i/steps, y0+dy*i/steps, style)
+		for y := g.at(x, col.high).Y; y <= g.at(x, col.low).Y; y++ {
+			g.dot(canvas.Point{X: x, Y: y}, s.Style)
+		}
+		before, joined = g.at(x, col.last), true
 	}
 }
 
 func (g *grid) draw(c *screen.Canvas, x, y int) {
-	for j := range g.h {
-		for i := range g.w {
+	const none = 0x2800
+	for j, line := range g.dots.BraillePatterns() {
+		for i, r := range line {
 			switch at := j*g.w + i; {
 			case g.marks[at] != 0:
 				c.Set(x+i, y+j, g.style[at], g.marks[at])
-			case g.dots[at] != 0:
-				c.Set(x+i, y+j, g.style[at], rune(0x2800)+rune(g.dots[at]))
+			case r != none:
+				c.Set(x+i, y+j, g.style[at], r)
 			}
 		}
 	}
-}
-
-func abs(n int) int {
-	if n < 0 {
-		return -n
-	}
-	return n
 }
 
 // Number writes a value in at most seven columns, as axes need it.

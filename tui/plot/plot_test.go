@@ -35,9 +35,9 @@ func drawn(t *testing.T, ch plot.Chart, w, h int) string {
 func TestChart(t *testing.T) {
 	got := drawn(t, plot.Chart{Cross: nan, Series: []plot.Series{{X: steps(5), Y: []float64{0, 1, 2, 3, 4}}}}, 25, 6)
 	assert.Equal(t, ""+
-		"      4 ┤             ⣀⠤⠊\n"+
-		"        │         ⣀⠤⠒⠉\n"+
-		"      2 ┤    ⣀⡠⠤⠒⠉\n"+
+		"      4 ┤            ⢀⡠⠔⠊\n"+
+		"        │        ⣀⠤⠔⠊⠁\n"+
+		"      2 ┤    ⣀⠤⠒⠉\n"+
 		"      0 ┤⣀⠤⠒⠉\n"+
 		"        └┬───────┬──────┬\n"+
 		"         0       2      4\n", got)

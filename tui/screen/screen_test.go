@@ -1,6 +1,7 @@
 package screen_test
 
 import (
+	"encoding/xml"
 	"strings"
 	"testing"
 
@@ -63,10 +64,11 @@ func TestRender(t *testing.T) {
 		theme screen.Theme
 		frame string
 	}{
-		"256":      {screen.Theme{Profile: termenv.ANSI256}, "\x1b[0;1;38;5;114m✓ ok\x1b[0m\n\x1b[0;48;5;237mé─⣿日   \x1b[0m"},
-		"light":    {screen.Theme{Profile: termenv.TrueColor, Light: true}, "\x1b[0;1;38;5;28m✓ ok\x1b[0m\n\x1b[0;48;5;254mé─⣿日   \x1b[0m"},
-		"16":       {screen.Theme{Profile: termenv.ANSI}, "\x1b[0;1;32m✓ ok\x1b[0m\n\x1b[0;7mé─⣿日   \x1b[0m"},
-		"no color": {screen.Theme{Profile: termenv.Ascii}, "\x1b[0;1m✓ ok\x1b[0m\n\x1b[0;7mé─⣿日   \x1b[0m"},
+		"256":      {screen.Theme{Profile: termenv.ANSI256}, "\x1b[0m\x1b[1;38;5;114m✓ ok\x1b[0m\n\x1b[0m\x1b[48;5;237mé─⣿日   \x1b[0m"},
+		"light":    {screen.Theme{Profile: termenv.ANSI256, Light: true}, "\x1b[0m\x1b[1;38;5;28m✓ ok\x1b[0m\n\x1b[0m\x1b[48;5;254mé─⣿日   \x1b[0m"},
+		"full":     {screen.Theme{Profile: termenv.TrueColor}, "\x1b[0m\x1b[1;38;2;143;209;140m✓ ok\x1b[0m\n\x1b[0m\x1b[48;2;44;48;60mé─⣿日   \x1b[0m"},
+		"16":       {screen.Theme{Profile: termenv.ANSI}, "\x1b[0m\x1b[1;32m✓ ok\x1b[0m\n\x1b[0m\x1b[7mé─⣿日   \x1b[0m"},
+		"no color": {screen.Theme{Profile: termenv.Ascii}, "\x1b[0m\x1b[1m✓ ok\x1b[0m\n\x1b[0m\x1b[7mé─⣿日   \x1b[0m"},
 		"dumb":     {screen.Theme{Profile: termenv.Ascii, ASCII: true, Bare: true}, "+ ok\n?-#??   "},
 	} {
 		assert.Equal(t, want.frame, c.Render(want.theme), name)
@@ -74,13 +76,19 @@ func TestRender(t *testing.T) {
 }
 
 func TestSVG(t *testing.T) {
-	c := screen.New(12, 2)
+	c := screen.New(20, 3)
 	c.Put(1, 0, screen.Bad, `<b> & "x"`)
-	c.Mark(0, 0, 12, screen.Picked)
+	c.Mark(0, 0, 20, screen.Picked)
+	c.Put(0, 1, screen.Good, "├─●─┤ ▁▂█ ⣿ ┊ ━ ░")
+	c.Put(0, 2, screen.Text, "日本 🙂")
+	c.Mark(3, 2, 1, screen.Cursor)
 	for _, light := range []bool{false, true} {
 		svg := c.SVG(screen.Theme{Light: light})
-		assert.Contains(t, svg, "&lt;b&gt; &amp; &#34;x&#34;")
-		assert.Equal(t, 1, strings.Count(svg, "<text"))
+		require.NoError(t, xml.Unmarshal([]byte(svg), new(struct{})), "it is XML")
+		assert.Contains(t, svg, "&lt;b&gt;")
+		assert.Contains(t, svg, ">&amp;<")
+		assert.NotContains(t, svg, "⣿", "dots are drawn, not written")
+		assert.Equal(t, 5, strings.Count(svg, "<text"), "a word each:\n%s", svg)
 	}
 }
 

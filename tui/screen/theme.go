@@ -1,11 +1,13 @@
 package screen
 
 import (
-	"fmt"
+	"io"
 	"math/bits"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
+	"github.com/charmbracelet/lipgloss"
 	"github.com/muesli/termenv"
 
 	"github.com/verifily/verifily-tui/core/text"
@@ -21,45 +23,77 @@ type Theme struct {
 	ASCII bool
 }
 
-// ink is the colour of a role: from the 256 colours on a dark and on a light
-// ground, and from the 16.
-type ink struct{ dark, light, basic int }
-
-// The colours of 256 keep a contrast of 4.5 or more to their ground. Of the
-// 16 only those are used that both grounds can show.
-var inks = [roles]ink{
-	Text:   {-1, -1, -1},
-	Dim:    {245, 243, 8},
-	Accent: {111, 25, 4},
-	Good:   {114, 28, 2},
-	Bad:    {210, 160, 1},
-	Doubt:  {221, 130, 3},
-	Line1:  {111, 25, 4},
-	Line2:  {215, 166, 3},
-	Line3:  {114, 28, 2},
-	Line4:  {176, 91, 5},
-	Line5:  {80, 30, 6},
-	Line6:  {210, 160, 1},
+// ASCII returns the frame as Plain does, in characters of ASCII.
+func (c *Canvas) ASCII() string {
+	var b strings.Builder
+	for y := range c.h {
+		var line strings.Builder
+		for _, cell := range c.cells[y*c.w : (y+1)*c.w] {
+			line.WriteString(ascii(cell.text))
+		}
+		b.WriteString(strings.TrimRight(line.String(), " "))
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
-// The grounds of picked and shaded cells.
+// Detect asks the environment what colours a terminal shows, and with ask the
+// terminal itself for its ground: one that does not answer costs seconds.
+func Detect(terminal io.Writer, ask bool) Theme {
+	r := lipgloss.NewRenderer(terminal)
+	t := Theme{Profile: r.ColorProfile()}
+	if ask && t.Profile != termenv.Ascii {
+		t.Light = !r.HasDarkBackground()
+	}
+	return t
+}
+
+// ink is a colour: on a dark and on a light ground, each in full, from the 256
+// colours and from the 16.
+type ink = lipgloss.CompleteAdaptiveColor
+
+func newInk(dark, dark256, light, light256, basic string) *ink {
+	return &ink{
+		Dark:  lipgloss.CompleteColor{TrueColor: dark, ANSI256: dark256, ANSI: basic},
+		Light: lipgloss.CompleteColor{TrueColor: light, ANSI256: light256, ANSI: basic},
+	}
+}
+
+// The colours of the roles; Text has that of the terminal. All keep a contrast
+// of 4.5 or more to their ground. Of the 16 only those are used that both
+// grounds can show.
+var inks = [roles]*ink{
+	Dim:    newInk("#8b919d", "245", "#636a76", "242", "8"),
+	Accent: newInk("#82aaff", "111", "#1f5fbf", "25", "4"),
+	Good:   newInk("#8fd18c", "114", "#1f7a33", "28", "2"),
+	Bad:    newInk("#ff8787", "210", "#c4262e", "160", "1"),
+	Doubt:  newInk("#f2c661", "221", "#8f5b00", "94", "3"),
+	Line1:  newInk("#82aaff", "111", "#1f5fbf", "25", "4"),
+	Line2:  newInk("#ffb26b", "215", "#b45309", "130", "3"),
+	Line3:  newInk("#8fd18c", "114", "#1f7a33", "28", "2"),
+	Line4:  newInk("#d18ce0", "176", "#8e2fa8", "91", "5"),
+	Line5:  newInk("#63cfcf", "80", "#0f6f80", "24", "6"),
+	Line6:  newInk("#ff8787", "210", "#c4262e", "160", "1"),
+}
+
+// The grounds of picked and shaded cells; the 16 colours have none for them.
 var (
-	pickedGround = ink{237, 254, -1}
-	shadedGround = ink{235, 255, -1}
+	pickedGround = newInk("#2c313c", "237", "#e3e8f1", "254", "")
+	shadedGround = newInk("#22262e", "235", "#eff1f5", "255", "")
 )
 
 // grounded are the attributes that show on a space too.
 const grounded = Picked | Shaded | Cursor
 
-// ground returns the ground of a style, if it has one of its own.
-func ground(s Style) (ink, bool) {
+// ground returns the ground of a style, nil where it has none of its own.
+func ground(s Style) *ink {
 	switch {
 	case s&Picked != 0:
-		return pickedGround, true
+		return pickedGround
 	case s&Shaded != 0:
-		return shadedGround, true
+		return shadedGround
 	}
-	return ink{}, false
+	return nil
 }
 
 // Render returns the frame as lines with escape sequences for the theme.
@@ -99,56 +133,58 @@ func (c *Canvas) Render(t Theme) string {
 	return b.String()
 }
 
+// sequences holds what sets each style that was met, by theme: lipgloss works
+// it out once, frames only copy it.
+var sequences sync.Map // from sequenceKey to string
+
+type sequenceKey struct {
+	light   bool
+	profile termenv.Profile
+	style   Style
+}
+
 // sequence returns what sets a style, whatever was set before.
 func (t Theme) sequence(s Style) string {
-	out := "\x1b[0"
-	if s&Bold != 0 {
-		out += ";1"
+	key := sequenceKey{t.Light, t.Profile, s}
+	if known, ok := sequences.Load(key); ok {
+		return known.(string)
 	}
-	role := s & roleMask
-	if s&Cursor != 0 {
-		return out + ";7m"
-	}
+	const probe = "x"
+	opening, _, _ := strings.Cut(t.style(s).Render(probe), probe)
+	out := "\x1b[0m" + opening
+	sequences.Store(key, out)
+	return out
+}
+
+// style is a style of cells as one of lipgloss.
+func (t Theme) style(s Style) lipgloss.Style {
+	r := lipgloss.NewRenderer(io.Discard)
+	r.SetHasDarkBackground(!t.Light)
+	r.SetColorProfile(t.Profile)
 	if t.Profile == termenv.Ascii {
-		if role == Dim {
-			out += ";2"
-		}
-		if s&Picked != 0 {
-			out += ";7"
-		}
-		return out + "m"
+		// lipgloss would leave out bold and reverse with the colours, but those
+		// are all that is left to tell things apart by.
+		r.SetColorProfile(termenv.ANSI)
 	}
-	if n := t.number(inks[role]); n >= 0 {
-		out += t.colour(n, 30, 38)
-	}
-	if g, ok := ground(s); ok {
-		if n := t.number(g); n >= 0 {
-			out += t.colour(n, 40, 48)
-		} else if s&Picked != 0 {
-			out += ";7"
-		}
-	}
-	return out + "m"
-}
-
-func (t Theme) number(i ink) int {
+	out := r.NewStyle().Bold(s&Bold != 0)
+	role := s & roleMask
+	coloured := t.Profile != termenv.Ascii
 	switch {
-	case t.Profile == termenv.ANSI:
-		return i.basic
-	case t.Light:
-		return i.light
+	case s&Cursor != 0:
+		return out.Reverse(true)
+	case coloured && inks[role] != nil:
+		out = out.Foreground(*inks[role])
+	case role == Dim:
+		out = out.Faint(true)
 	}
-	return i.dark
-}
-
-func (t Theme) colour(n, basic, wide int) string {
-	switch {
-	case t.Profile != termenv.ANSI:
-		return fmt.Sprintf(";%d;5;%d", wide, n)
-	case n >= 8:
-		return fmt.Sprintf(";%d", basic+60+n-8)
+	if g := ground(s); g != nil {
+		if t.Profile == termenv.ANSI256 || t.Profile == termenv.TrueColor {
+			out = out.Background(*g)
+		} else {
+			out = out.Reverse(s&Picked != 0)
+		}
 	}
-	return fmt.Sprintf(";%d", basic+n)
+	return out
 }
 
 // plainer says what stands for a character where there is only ASCII.

@@ -1,48 +1,42 @@
 package source
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
+	"cmp"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
-	"slices"
-	"strings"
-	"time"
 
+	"github.com/verifily/verifily-tui/core/compare"
 	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs"
 )
 
-// Example is a hard example with what else is known about it.
+// Example is an example to read, with what else is known about it.
 type Example struct {
 	runs.HardExample
-	Base  *Answer // of the baseline to the same example, nil where there is none
-	Label string  // the last verdict of a review, empty: not reviewed
-	Note  string
+	Base   *Answer  // of the baseline to the same example, nil where there is none
+	Others []Answer // of further runs, those that have one
+	// Label is the last verdict of a review, empty: not reviewed. Reviewer and
+	// Reviewed say by whom and when.
+	Label, Note, Reviewer, Reviewed string
 }
 
 // Answer is what another run said.
 type Answer struct {
+	Run   string // folder
 	Text  string
 	Right bool
 }
 
-// Hard holds the hard examples of a run, the hardest first.
+// Hard holds examples of a run to read, the hardest first.
 type Hard struct {
 	Task     string
 	Examples []Example
 }
 
 // Hard reads the hard examples of a run, their reviews, and what the baseline
-// (empty: none) said about them. The error is fs.ErrNotExist where the run has
-// no hard examples.
-func (s *Source) Hard(dir, base string) (*Hard, error) {
+// (empty: none) and other runs said about them. The error is fs.ErrNotExist
+// where the run has no hard examples.
+func (s *Source) Hard(dir, base string, others ...string) (*Hard, error) {
 	run, err := runs.Open(dir)
 	if err != nil {
 		return nil, err
@@ -56,175 +50,170 @@ func (s *Source) Hard(dir, base string) (*Hard, error) {
 		return nil, err
 	}
 	h := &Hard{Task: meta.Task}
-	answers, err := answersOf(base, meta.Task, examples)
+	for _, e := range examples {
+		h.Examples = append(h.Examples, Example{HardExample: e})
+	}
+	return h, h.complete(dir, base, others)
+}
+
+// Changed reads examples that a run and a baseline answer differently, as a
+// comparison lists them, in the same form.
+func (s *Source) Changed(dir, base string, list []compare.Example) (*Hard, error) {
+	run, err := runs.Open(dir)
 	if err != nil {
 		return nil, err
 	}
+	meta, err := run.Meta()
+	if err != nil {
+		return nil, err
+	}
+	wanted := map[[3]string]int{}
+	for i, e := range list {
+		wanted[[3]string{e.ID, e.Reference, e.Prediction}] = i
+	}
+	h := &Hard{Task: meta.Task, Examples: make([]Example, len(list))}
+	for i, e := range list {
+		index := e.Index
+		h.Examples[i].HardExample = runs.HardExample{Rank: i + 1, Index: &index, ID: e.ID, Input: e.Input, Reference: e.Reference, Prediction: e.Prediction}
+		h.Examples[i].Base = &Answer{Run: base, Text: e.BasePrediction}
+	}
+	// Loss, tags and hash stand in the predictions; a comparison cuts its texts,
+	// so what is longer is found by its id alone.
+	err = eachPrediction(dir, func(p *runs.Prediction) {
+		i, ok := wanted[[3]string{p.ID, clipRunes(p.Reference), clipRunes(p.Prediction)}]
+		if !ok || h.Examples[i].InputHash != "" || !sameStart(p.Input, list[i].Input) {
+			return
+		}
+		e := &h.Examples[i].HardExample
+		e.InputHash, e.Tags, e.Loss, e.Confidence = p.InputHash, p.Tags, p.Loss, p.Confidence
+		e.Prediction, e.Reference = p.Prediction, p.Reference
+		e.PrimaryMetric, e.PrimaryMetricName = primaryOf(meta.Task, p)
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return h, h.complete(dir, base, nil)
+}
+
+// primaryOf scores an answer as hard examples are.
+func primaryOf(task string, p *runs.Prediction) (float64, string) {
+	switch {
+	case task == metrics.TaskClassification && p.Confidence != nil:
+		return *p.Confidence, "confidence"
+	case task == metrics.TaskClassification:
+		return float64(truth(metrics.Right(task, p))), "correct"
+	case p.F1 != nil:
+		return *p.F1, metrics.NameF1
+	}
+	return metrics.TokenF1(p.Prediction, p.Reference), metrics.NameF1
+}
+
+func clipRunes(s string) string {
+	n := 0
+	for i := range s {
+		if n == runs.MaxInput {
+			return s[:i]
+		}
+		n++
+	}
+	return s
+}
+
+func sameStart(a, b string) bool { return clipRunes(a) == clipRunes(b) }
+
+// complete adds what reviews and other runs say.
+func (h *Hard) complete(dir, base string, others []string) error {
 	reviews, err := readReviews(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range examples {
-		x := Example{HardExample: e}
-		if a, ok := answers[e.InputHash]; ok && e.InputHash != "" {
-			x.Base = &a
-		}
-		r, ok := reviews[reviewKey{hash: e.InputHash}]
-		if (!ok || e.InputHash == "") && e.ID != "" {
-			r = reviews[reviewKey{id: e.ID}]
-		}
-		x.Label, x.Note = r.Verdict, r.Note
-		h.Examples = append(h.Examples, x)
-	}
-	return h, nil
-}
-
-func answersOf(base, task string, examples []runs.HardExample) (map[string]Answer, error) {
-	if base == "" {
-		return nil, nil
-	}
-	run, err := runs.Open(base)
-	if err != nil {
-		return nil, err
-	}
-	wanted := map[string]bool{}
-	for _, e := range examples {
-		wanted[e.InputHash] = true
-	}
-	out := map[string]Answer{}
-	for p, err := range run.Predictions() {
-		var line *runs.LineError
-		switch {
-		case errors.As(err, &line):
-			continue
-		case errors.Is(err, fs.ErrNotExist):
-			return nil, nil
-		case err != nil:
-			return nil, err
-		}
-		if wanted[p.InputHash] {
-			out[p.InputHash] = Answer{Text: p.Prediction, Right: metrics.Right(task, &p)}
-		}
-	}
-	return out, nil
-}
-
-// Review is what a person found about an example.
-type Review struct {
-	ID        string `json:"id"`
-	InputHash string `json:"input_hash"`
-	Verdict   string `json:"verdict"` // one of decision.Labels, empty: taken back
-	Note      string `json:"note"`
-	Reviewer  string `json:"reviewer"`
-	Time      string `json:"ts"` // runs.TimeFormat
-}
-
-type reviewKey struct{ hash, id string }
-
-// reviewFile is where reviews of this screen go; others may stand beside it.
-const reviewFile = "review.jsonl"
-
-func readReviews(dir string) (map[reviewKey]Review, error) {
-	folder := filepath.Join(dir, "review")
-	entries, err := os.ReadDir(folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	out := map[reviewKey]Review{}
-	for _, e := range entries {
-		if e.IsDir() || filepath.Ext(e.Name()) != ".jsonl" {
-			continue
-		}
-		data, err := os.ReadFile(filepath.Join(folder, e.Name()))
-		if err != nil {
-			return nil, err
-		}
-		for l := range bytes.Lines(data) {
-			var r Review
-			if json.Unmarshal(l, &r) != nil {
-				continue // torn, or of another program
-			}
-			if r.InputHash != "" {
-				out[reviewKey{hash: r.InputHash}] = r
-			}
-			if r.ID != "" {
-				out[reviewKey{id: r.ID}] = r
-			}
-		}
-	}
-	return out, nil
-}
-
-// Label appends a review to those of a run; it is on disk when Label returns.
-// Reviewer and Time are filled in where they are empty.
-func (s *Source) Label(ctx context.Context, dir string, r Review) error {
-	if r.Reviewer == "" {
-		r.Reviewer = s.reviewer(ctx)
-	}
-	if r.Time == "" {
-		r.Time = runs.FormatTime(time.Now())
-	}
-	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	folder := filepath.Join(dir, "review")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("save the review: %w", err)
+	for i := range h.Examples {
+		x := &h.Examples[i]
+		r := reviews.of(x.InputHash, x.ID)
+		x.Label, x.Note, x.Reviewer, x.Reviewed = r.verdict(), r.Note, r.Reviewer, r.Time
 	}
-	path := filepath.Join(folder, reviewFile)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
-	if err != nil {
-		return fmt.Errorf("save the review: %w", err)
+	if base != "" {
+		answers, err := h.answers(base)
+		if err != nil {
+			return err
+		}
+		for i, a := range answers {
+			h.Examples[i].Base = a
+		}
 	}
-	data = append(data, '\n')
-	if torn(f) {
-		data = slices.Concat([]byte{'\n'}, data)
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("save the review: %w", err)
+	for _, other := range others {
+		answers, err := h.answers(other)
+		if err != nil {
+			continue // it is there to compare with: without it the rest still holds
+		}
+		for i, a := range answers {
+			if a != nil {
+				h.Examples[i].Others = append(h.Examples[i].Others, *a)
+			}
+		}
 	}
 	return nil
 }
 
-// torn says whether the last line lacks its end, as a crash may leave it.
-func torn(f *os.File) bool {
-	info, err := f.Stat()
-	if err != nil || info.Size() == 0 {
-		return false
-	}
-	last := make([]byte, 1)
-	_, err = f.ReadAt(last, info.Size()-1)
-	return err == nil && last[0] != '\n'
-}
-
-// gitWithin bounds how long git may take to say who we are.
-const gitWithin = 2 * time.Second
-
-// reviewer is the name in the git config, or else that of the login.
-func (s *Source) reviewer(ctx context.Context) string {
-	s.mu.Lock()
-	name := s.name
-	s.mu.Unlock()
-	if name != "" {
-		return name
-	}
-	ctx, cancel := context.WithTimeout(ctx, gitWithin)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "git", "config", "user.name").Output(); err == nil {
-		name = strings.TrimSpace(string(out))
-	}
-	if name == "" {
-		if u, err := user.Current(); err == nil {
-			name = u.Username
+// answers finds what another run said about the examples, nil where it has
+// nothing to say: by the hash of the input, or else by the id.
+func (h *Hard) answers(dir string) ([]*Answer, error) {
+	out := make([]*Answer, len(h.Examples))
+	byHash, byID := map[string][]int{}, map[string][]int{}
+	for i := range h.Examples {
+		e := &h.Examples[i]
+		out[i] = nil
+		if e.InputHash != "" {
+			byHash[e.InputHash] = append(byHash[e.InputHash], i)
+		}
+		if e.ID != "" {
+			byID[e.ID] = append(byID[e.ID], i)
 		}
 	}
-	s.mu.Lock()
-	s.name = name
-	s.mu.Unlock()
-	return name
+	err := eachPrediction(dir, func(p *runs.Prediction) {
+		found := byHash[p.InputHash]
+		if p.InputHash == "" || len(found) == 0 {
+			found = byID[p.ID]
+		}
+		for _, i := range found {
+			e := &h.Examples[i]
+			// Of several examples with the same input the reference tells them apart.
+			if out[i] == nil || p.ID != "" && p.ID == e.ID {
+				out[i] = &Answer{Run: dir, Text: p.Prediction, Right: metrics.Right(h.Task, p)}
+			}
+		}
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
+	return out, err
+}
+
+// eachPrediction hands the predictions of a run over; lines that cannot be read
+// are passed over.
+func eachPrediction(dir string, do func(*runs.Prediction)) error {
+	run, err := runs.Open(dir)
+	if err != nil {
+		return err
+	}
+	for p, err := range run.Predictions() {
+		var line *runs.LineError
+		if errors.As(err, &line) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		do(&p)
+	}
+	return nil
+}
+
+// Name is what an example is called: its id, or else the start of its hash.
+func (e *Example) Name() string {
+	hash := e.InputHash
+	if len(hash) > len("sha256:")+8 {
+		hash = hash[:len("sha256:")+8]
+	}
+	return cmp.Or(e.ID, hash)
 }

@@ -15,6 +15,8 @@ type Settings struct {
 	Sort    string            `json:"sort,omitempty"`  // column of the table of runs
 	Reverse bool              `json:"reverse,omitempty"`
 	Hidden  []string          `json:"hidden_columns,omitempty"`
+	Columns []string          `json:"columns,omitempty"`   // their order, from left to right
+	Configs []string          `json:"configs,omitempty"`   // files that were trained from, the last first
 	Base    map[string]string `json:"baselines,omitempty"` // folder of runs to name of a run
 }
 

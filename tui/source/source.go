@@ -27,13 +27,13 @@ type Source struct {
 	store *runs.Store
 
 	mu    sync.Mutex
-	tails map[string]*runs.LogTail
+	tails map[string]*tail
 	name  string // of the reviewer, once asked for
 }
 
 // New returns a source over the runs directly below root, which need not exist.
 func New(root string) *Source {
-	return &Source{root: root, store: runs.NewStore(root), tails: map[string]*runs.LogTail{}}
+	return &Source{root: root, store: runs.NewStore(root), tails: map[string]*tail{}}
 }
 
 // Root returns the folder of the runs.
@@ -176,7 +176,8 @@ func (s *Source) Compare(ctx context.Context, dirs []string) (*core.CompareResul
 }
 
 // ConfigValues reads some keys of the configs of many runs: by folder, then
-// key. A key matches the leaf of that dotted name, or whose last part it is.
+// key. A key matches the leaf of that dotted name, or whose last part it is, or
+// else a tag of the data, of which it has all values.
 // Runs without a config are there, without values.
 func (s *Source) ConfigValues(dirs, keys []string) map[string]map[string]any {
 	out := make(map[string]map[string]any, len(dirs))
@@ -195,6 +196,8 @@ func (s *Source) ConfigValues(dirs, keys []string) map[string]map[string]any {
 		for _, key := range keys {
 			if v, ok := Leaf(flat, key); ok {
 				found[key] = v
+			} else if values, ok := tagValues(run, key); ok {
+				found[key] = values
 			}
 		}
 	}
@@ -223,50 +226,4 @@ func Leaf(flat map[string]any, key string) (any, bool) {
 	}
 	v, ok := flat[best]
 	return v, ok && best != ""
-}
-
-// PolicyFile is the policy that decisions are made by where it stands in the
-// working directory; without one the limits of the run contract hold.
-const PolicyFile = "ship.yaml"
-
-// Judgement is a decision and what it was made from.
-type Judgement struct {
-	Decision *core.Decision
-	Policy   string // policy file, empty: none
-	// Written lists the files of a decision that was recorded, as paths.
-	Written []string
-}
-
-// Decide judges a run against a baseline (empty: none). With record it also
-// writes the decision into the run.
-func (s *Source) Decide(ctx context.Context, run, base string, record bool) (*Judgement, error) {
-	j := &Judgement{}
-	if _, err := os.Stat(PolicyFile); err == nil {
-		j.Policy = PolicyFile
-	}
-	opt := core.DecideOptions{Run: run, Baseline: base, Policy: j.Policy, DryRun: !record}
-	if path := filepath.Join(run, "contamination.json"); exists(path) {
-		opt.Contamination = path
-	}
-	d, err := core.Decide(ctx, opt)
-	if err != nil {
-		return nil, err
-	}
-	j.Decision = d
-	if !record {
-		return j, nil
-	}
-	files, err := d.Files()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range files {
-		j.Written = append(j.Written, filepath.Join(run, "decision", f.Name))
-	}
-	return j, nil
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

@@ -1,0 +1,158 @@
+package tui
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/tui/source"
+)
+
+// header returns the line of the column titles.
+func header(m *Model) string {
+	return strings.Split(m.canvas().Plain(), "\n")[3]
+}
+
+func TestColumnsAreChosenAndRemembered(t *testing.T) {
+	normalRuns(t)
+	path := filepath.Join(t.TempDir(), "workbench.json")
+	m := start(t, 80, 24)
+	m.opt.SettingsPath = path
+	assert.Less(t, strings.Index(header(m), "NAME"), strings.Index(header(m), "DATA"))
+
+	press(m, "C")
+	require.NotNil(t, m.chooser)
+	assert.Contains(t, m.canvas().Plain(), "no room", "columns that do not fit say so")
+	checkFrame(t, m)
+	press(m, "down", "space") // the data version goes
+	assert.NotContains(t, header(m), "DATA")
+	press(m, "down", "down", "<", "<") // the task moves up, and shows now
+	assert.Equal(t, []string{"name", "task", "data", "model"}, m.table.columns[:4])
+	press(m, "g", "s", "s", "esc")
+	assert.Nil(t, m.chooser)
+	assert.Equal(t, "name", m.table.sort)
+	assert.True(t, m.table.reverse)
+
+	again := New(context.Background(), Options{SettingsPath: path}, source.New("runs"), nil)
+	again.restore(source.ReadSettings(path))
+	assert.Equal(t, m.table.columns, again.table.columns)
+	assert.True(t, again.table.hidden["data"])
+	assert.Equal(t, "name", again.table.sort)
+	assert.True(t, again.table.reverse)
+
+	press(m, "C", "space")
+	assert.False(t, m.table.hidden["name"], "the name cannot be hidden")
+	press(m, "0", "q")
+	assert.Empty(t, m.table.columns)
+	assert.Contains(t, header(m), "DATA")
+}
+
+func TestColumnsOfOldSettings(t *testing.T) {
+	var tb table
+	tb.arrange([]string{"age", "gone", "age", "name"})
+	assert.Equal(t, []string{"age", "name"}, tb.columns[:2])
+	assert.Len(t, tb.columns, len(runColumns), "columns that settings do not know keep a place")
+	tb.arrange(nil)
+	assert.Nil(t, tb.order())
+}
+
+func TestPreviewTellsTheDecision(t *testing.T) {
+	normalRuns(t)
+	dir := filepath.Join("runs", normal()[1].name)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "decision", "decision.json"),
+		[]byte(`{"recommendation": "SHIP", "reasons": ["F1 (0.8886) meets threshold (0.5)", "second"]}`), 0o644))
+	m := start(t, 80, 24, baseline...)
+	frame := m.canvas().Plain()
+	assert.Contains(t, frame, "decision SHIP: F1 (0.8886) meets threshold (0.5) (and 1 more)")
+	assert.Contains(t, frame, "worst slice difficulty=hard")
+	assert.Contains(t, frame, "changed against baseline: training.learning_rate")
+	assert.NotContains(t, frame, "worst slice source=gsw", "a slice that is too small is not the worst")
+}
+
+// TestDiffShowsWhatDiffers keeps to the keys that are not the same, however many
+// there are.
+func TestDiffShowsWhatDiffers(t *testing.T) {
+	t.Chdir(t.TempDir())
+	list := normal()
+	for i := range list {
+		list[i].config = "same: 1\n"
+		for k := range 40 {
+			list[i].config += "k" + string(rune('a'+k%26)) + strings.Repeat("x", k/26) + ": " + strings.Repeat("1", 1+i) + "\n"
+		}
+	}
+	writeAll(t, "runs", list)
+	m := start(t, 80, 24, with(baseline, "D")...)
+	frame := m.canvas().Plain()
+	assert.Contains(t, frame, "ka  111 → 11")
+	assert.NotContains(t, frame, "same  1")
+	assert.Regexp(t, `and \d+ more: c, then D shows all of them`, frame)
+	press(m, "down")
+	assert.Contains(t, m.canvas().Plain(), "this is the baseline")
+}
+
+// TestBaselineOutOfSight reads the config of a baseline that is scrolled away.
+func TestBaselineOutOfSight(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 80, 24, with(baseline, "/", "synthetic", "enter")...)
+	require.Equal(t, []string{"human+synthetic"}, names(m))
+	m.briefs = map[string]*loaded[*source.Brief]{}
+	press(m, "j")
+	assert.Contains(t, m.canvas().Plain(), "changed against baseline: training.learning_rate")
+}
+
+// TestRunsOfOtherPrograms shows what older writers left.
+func TestRunsOfOtherPrograms(t *testing.T) {
+	t.Chdir(t.TempDir())
+	put := func(name, content string) {
+		path := filepath.Join("runs", filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
+	}
+	put("hf/trainer_state.json", `{"global_step": 20, "log_history": [{"step": 10, "epoch": 0.5, "loss": 3.1}, {"step": 10, "epoch": 0.5, "eval_loss": 3.0}, {"step": 20, "epoch": 1.0, "loss": 2.0}]}`)
+	put("old/run_meta.json", `{"run_id": "old", "status": "completed", "task": "sft", "metrics": {"f1": 0.6}}`)
+	put("old/eval_results.json", `{"num_test_examples": 90, "aggregate": {"f1": 0.6}, "slices": {"source=human": {"n": 60, "f1": 0.7}, "source=web": {"n": 12, "f1": 0.2}}}`)
+	put("old/hashes.json", `{"files": {"run_meta.json": "typed by hand"}, "chain_hash": "x"}`)
+	for _, view := range []string{"1", "3", "4", "5", "6", "7"} {
+		for _, down := range [][]string{{}, {"down"}} {
+			m := start(t, 80, 24, append(down, view)...)
+			checkFrame(t, m)
+			require.False(t, m.pending(), view)
+		}
+	}
+	m := start(t, 80, 24, "/", "f1>0.5", "enter", "4")
+	frame := m.canvas().Plain()
+	assert.Contains(t, frame, "source=human")
+	assert.Contains(t, frame, "too few (30 needed)")
+	assert.Contains(t, frame, "no predictions: shares of errors are not known")
+}
+
+// TestRunVanishes opens every view of a run that goes while it is looked at.
+func TestRunVanishes(t *testing.T) {
+	for _, view := range []string{"3", "4", "5", "6", "7"} {
+		t.Run(view, func(t *testing.T) {
+			normalRuns(t)
+			m := start(t, 80, 24, with(baseline, view)...)
+			gone := m.open
+			require.NoError(t, os.RemoveAll(gone))
+			send(m, eventsMsg{events: []runs.Event{{Kind: runs.RunGone, Run: filepath.Base(gone), Dir: gone}}})
+			press(m, "r", "enter", "down", "v", "m", "esc", "R", "note", "enter", "yes", "enter")
+			checkFrame(t, m)
+			assert.NoDirExists(t, gone, "nothing is written where a run was")
+		})
+	}
+}
+
+// TestFilterByTag keeps the runs whose data has a tag of that value.
+func TestFilterByTag(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 80, 24, "/", "source:gsw", "enter")
+	assert.Equal(t, []string{"human+synthetic", "human-v2"}, names(m))
+	press(m, "/", "ctrl+u", "source:martian", "enter")
+	assert.Empty(t, names(m))
+}
