@@ -53,7 +53,7 @@ bench-torch: ## compare the engine with PyTorch, in turn (PYTHON=... chooses the
 .PHONY: pictures
 # Keys pressed in the table of runs first lead to what is worth seeing.
 pictures: build ## draw docs/pictures: every view, on the runs of the demo
-	@mkdir -p docs/pictures && demo=$$(mktemp -d) && trap 'rm -rf "$$demo"' EXIT && for shot in 'runs:j' 'train:' 'live:' 'slices:j' 'hard:j j' 'compare:j j' 'decide:j j'; do \
+	@mkdir -p docs/pictures && demo=$$(mktemp -d) && trap 'rm -rf "$$demo"' EXIT && for shot in 'runs:j j' 'train:' 'live:' 'slices:j' 'hard:j 5 u' 'compare:j' 'decide:j'; do \
 		for ground in "" -light; do \
 			$(BIN)/verifily-tui --demo --demo-dir "$$demo" --size 110x32 $${ground:+-$$ground} --view "$${shot%%:*}" --press "$${shot#*:}" --export "docs/pictures/$${shot%%:*}$$ground.svg" || exit 1; \
 		done; done

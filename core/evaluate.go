@@ -68,6 +68,10 @@ type EvalResult struct {
 // both. It must not lie in a run, unless in eval/ of this one: all else in a
 // run is sealed.
 //
+// A key of SliceBy that no row has is a *ConfigError, as it would take the place
+// of slices that say something - unless no row has any tag: then there is
+// nothing to lose, and it is a warning, as it is for the keys of the config.
+//
 // Weights that are not those of hashes.json, or a base model that has changed,
 // are an *EvalError.
 func Evaluate(ctx context.Context, opt EvaluateOptions) (*EvalResult, error) {
@@ -103,13 +107,16 @@ func Evaluate(ctx context.Context, opt EvaluateOptions) (*EvalResult, error) {
 		return nil, err
 	}
 	defer e.test.Close()
+	if err := opt.checkTags(e.test); err != nil {
+		return nil, err
+	}
 	if opt.OutputDir == "" {
 		opt.chooseFolder(&e)
 	}
 	if err := checkWeights(ctx, run, meta, cfg); err != nil {
 		return nil, err
 	}
-	for _, w := range unknownTags(cfg.Eval.SliceByTags, e.test) {
+	for _, w := range tagWarnings(cfg.Eval.SliceByTags, e.test) {
 		e.emit(engine.LogEvent{Warning: true, Message: w})
 	}
 	return e.run(ctx)
@@ -207,6 +214,24 @@ func (opt *EvaluateOptions) testPath(ctx context.Context, cfg *config.Config, wo
 	}
 	return "", &EvalError{Detail: fault.Detail{Op: "find test data", Path: opt.RunPath,
 		Reason: "the run has neither test nor validation data", Hint: "name a file with --test-data"}}
+}
+
+// checkTags refuses slices by tags that no row has, where rows have others.
+func (opt *EvaluateOptions) checkTags(test *dataset.File) error {
+	known := test.TagKeys()
+	unknown := unknownTags(opt.SliceBy, test)
+	if len(known) == 0 || len(unknown) == 0 {
+		return nil
+	}
+	bad := &ConfigError{Detail: fault.Detail{Op: "evaluate"}}
+	for _, tag := range unknown {
+		p := fault.Problem{Path: test.Path(), Key: "--slice-by", Reason: noSuchTag(tag, known)}
+		if near, close := config.Nearest(tag, known); close {
+			p.Hint = "did you mean " + near + "?"
+		}
+		bad.Problems = append(bad.Problems, p)
+	}
+	return bad
 }
 
 // chooseFolder sends the evaluation of data that is not the run's own to a

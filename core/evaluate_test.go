@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -259,14 +260,46 @@ func TestLossesOfARun(t *testing.T) {
 	}
 }
 
+// A misspelt tag must not take the place of the run's slices. Where no row has
+// any tag there is nothing to be misspelt.
 func TestUnknownTagsInAnEvaluation(t *testing.T) {
 	run := mustTrain(t, core.TrainOptions{Config: smallConfig(t, "sft", true, set("training.num_epochs", 1))})
+	folder := func() map[string]string {
+		out := map[string]string{}
+		entries, err := os.ReadDir(filepath.Join(run.Dir(), "eval"))
+		require.NoError(t, err)
+		for _, e := range entries {
+			data, err := os.ReadFile(filepath.Join(run.Dir(), "eval", e.Name()))
+			require.NoError(t, err)
+			out[e.Name()] = string(data)
+		}
+		return out
+	}
+	before := folder()
+	for slice, want := range map[string]string{
+		"haf":      `--slice-by: no row has the tag "haf"; the data has half, odd (did you mean half?)`,
+		"half*od":  `--slice-by: no row has the tag "od"; the data has half, odd (did you mean odd?)`,
+		"language": `--slice-by: no row has the tag "language"; the data has half, odd`,
+	} {
+		for _, out := range []string{"", filepath.Join(t.TempDir(), "out")} {
+			_, err := core.Evaluate(context.Background(), core.EvaluateOptions{RunPath: run.Dir(), SliceBy: []string{"odd", slice}, OutputDir: out})
+			var configError *core.ConfigError
+			require.ErrorAs(t, err, &configError)
+			assert.Regexp(t, regexp.QuoteMeta(want)+"$", err.Error())
+			if out != "" {
+				assert.NoDirExists(t, out)
+			}
+		}
+	}
+	assert.Equal(t, before, folder())
+
+	bare := write(t, filepath.Join(t.TempDir(), "bare.jsonl"), `{"instruction": "a", "output": "b"}`+"\n")
 	var warned []string
-	res := evaluate(t, core.EvaluateOptions{RunPath: run.Dir(), SliceBy: []string{"opp"}, Events: func(ev engine.Event) {
+	res := evaluate(t, core.EvaluateOptions{RunPath: run.Dir(), TestData: bare, SliceBy: []string{"half"}, Events: func(ev engine.Event) {
 		if l, ok := ev.(engine.LogEvent); ok && l.Warning {
 			warned = append(warned, l.Message)
 		}
 	}})
-	assert.Equal(t, []string{`no row has the tag "opp"; the data has half, odd`}, warned)
-	assert.Contains(t, res.Slices["opp"], runs.Untagged)
+	assert.Equal(t, []string{`no row has the tag "half"; the data has no tags`}, warned)
+	assert.Contains(t, res.Slices["half"], runs.Untagged)
 }

@@ -131,7 +131,7 @@ func (t *trainRun) warnings() []string {
 	data := t.job.Data
 	out := append(append(append([]string(nil), data.Warnings...), t.dropped()...), t.cfg.Warnings()...)
 	if file := testOf(data); file != nil && t.cfg.Eval.Enabled {
-		out = append(out, unknownTags(t.cfg.Eval.SliceByTags, file)...)
+		out = append(out, tagWarnings(t.cfg.Eval.SliceByTags, file)...)
 	}
 	if t.checkpoint != "" && missing(filepath.Join(t.resumeDir, dataset.ManifestName)) {
 		out = append(out, dataset.ManifestName+" of the run is gone: whether its validation and test data are still those it was started on cannot be told")
@@ -196,7 +196,16 @@ func (t *trainRun) dropped() []string {
 	return out
 }
 
-// unknownTags warns of slices by tags that no row has.
+// tagWarnings warns of slices by tags that no row has.
+func tagWarnings(keys []string, file *dataset.File) []string {
+	var out []string
+	for _, tag := range unknownTags(keys, file) {
+		out = append(out, noSuchTag(tag, file.TagKeys()))
+	}
+	return out
+}
+
+// unknownTags are the tags in keys of slices that no row has, each once.
 func unknownTags(keys []string, file *dataset.File) []string {
 	known := file.TagKeys()
 	if len(known) >= dataset.MaxTagKeys {
@@ -205,17 +214,18 @@ func unknownTags(keys []string, file *dataset.File) []string {
 	var out []string
 	for _, key := range keys {
 		for tag := range strings.SplitSeq(key, "*") {
-			if slices.Contains(known, tag) {
-				continue
-			}
-			has := "the data has no tags"
-			if len(known) > 0 {
-				has = "the data has " + strings.Join(known[:min(len(known), 12)], ", ")
-			}
-			if w := fmt.Sprintf("no row has the tag %q; %s", tag, has); !slices.Contains(out, w) {
-				out = append(out, w)
+			if !slices.Contains(known, tag) && !slices.Contains(out, tag) {
+				out = append(out, tag)
 			}
 		}
 	}
 	return out
+}
+
+func noSuchTag(tag string, known []string) string {
+	has := "the data has no tags"
+	if len(known) > 0 {
+		has = "the data has " + strings.Join(known[:min(len(known), 12)], ", ")
+	}
+	return fmt.Sprintf("no row has the tag %q; %s", tag, has)
 }

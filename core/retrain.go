@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/dataset"
@@ -91,6 +93,9 @@ func (opt *RetrainOptions) request() retrain.Request {
 // train is mode real: it splits the data, trains with the native engine and
 // evaluates on the part held back.
 func (opt *RetrainOptions) train(ctx context.Context, job retrain.Job) (*retrain.Trained, error) {
+	if err := opt.tellLeft(filepath.Join(job.OutputDir, "train")); err != nil {
+		return nil, err
+	}
 	splits, err := retrain.Split(ctx, job)
 	if err != nil {
 		return nil, err
@@ -102,21 +107,57 @@ func (opt *RetrainOptions) train(ctx context.Context, job retrain.Job) (*retrain
 	run, err := Train(ctx, TrainOptions{Config: cfg, WorkingDir: opt.WorkingDir, Control: opt.Control, Events: opt.Events, Started: opt.Started})
 	if err != nil {
 		if run != nil {
-			err = errors.Join(withoutRun(err), os.RemoveAll(run.Dir()))
+			err = errors.Join(withoutRun(err, job.OutputDir), os.RemoveAll(run.Dir()))
 		}
 		return nil, err
 	}
 	return &retrain.Trained{RunDir: run.Dir(), Task: cfg.Task, Seed: json.Number(strconv.FormatInt(cfg.Seed, 10)), RowsOut: splits.Rows}, nil
 }
 
-// withoutRun is the error of a training whose directory does not stay: one that
-// was interrupted cannot be resumed.
-func withoutRun(err error) error {
-	var stopped *Interrupted
-	if !errors.As(err, &stopped) {
-		return err
+// tellLeft names the trainings that retrains have left which were killed. They
+// may have taken hours: whoever started them decides.
+func (opt *RetrainOptions) tellLeft(dir string) error {
+	if opt.Events == nil {
+		return nil
 	}
-	return &Interrupted{Step: stopped.Step, Total: stopped.Total, Err: stopped.Err}
+	entries, err := runs.List(dir)
+	if err != nil {
+		return &TrainingError{Detail: detail("look for trainings", dir, err)}
+	}
+	var left []string // newest first
+	for _, e := range entries {
+		if e.Status == runs.StatusInterrupted {
+			left = append(left, e.Dir)
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	message := fmt.Sprintf("a retrain that was killed has left its training: finish it with verifily train --resume %s, or delete it", left[0])
+	if len(left) > 1 {
+		message = fmt.Sprintf("retrains that were killed have left %d trainings in %s: finish them with verifily train --resume, or delete them", len(left), dir)
+	}
+	opt.Events(engine.LogEvent{Warning: true, Message: message})
+	return nil
+}
+
+// withoutRun is the error of a training whose directory does not stay: there is
+// nothing to be resumed, nor a file to look at.
+func withoutRun(err error, out string) error {
+	var stopped *Interrupted
+	var failed *TrainingError
+	switch {
+	case errors.As(err, &stopped):
+		return &Interrupted{Step: stopped.Step, Total: stopped.Total, Err: stopped.Err}
+	case errors.As(err, &failed):
+		d := failed.Detail
+		d.Hint = strings.ReplaceAll(d.Hint, "resume the run", "start the retrain again")
+		if file := (*fs.PathError)(nil); errors.As(d.Err, &file) {
+			d.Path, d.Err = out, file.Err
+		}
+		return &TrainingError{Detail: d}
+	}
+	return err
 }
 
 // trainConfig is the config named, that of the artifact, or the preset, with

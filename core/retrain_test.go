@@ -113,5 +113,28 @@ func TestRetrainPreset(t *testing.T) {
 	require.ErrorIs(t, err, engine.ErrInterrupted)
 	assert.NotEmpty(t, started)
 	assert.NoDirExists(t, started, "what was begun is gone")
-	assert.NoDirExists(t, filepath.Join(out, "runs"))
+	entries, err := os.ReadDir(out)
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+}
+
+// The training of a retrain that was killed is there to be finished, with its
+// splits; the next retrain names it.
+func TestRetrainAfterAKill(t *testing.T) {
+	t.Setenv("VERIFILY_ENABLE_REAL_TRAIN", "1")
+	data, out := rowsArtifact(t, 60), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(data, "train.yaml"), []byte(smallYAML), 0o644))
+	killed, err := runs.Create(filepath.Join(out, "train"), runs.CreateOptions{Meta: runs.Meta{Status: runs.StatusInterrupted}})
+	require.NoError(t, err)
+	require.NoError(t, killed.Close())
+	var warned []string
+	_, err = core.Retrain(context.Background(), core.RetrainOptions{DatasetDir: data, OutputDir: out, Mode: "real", Events: func(ev engine.Event) {
+		if l, ok := ev.(engine.LogEvent); ok && l.Warning {
+			warned = append(warned, l.Message)
+		}
+	}})
+	require.NoError(t, err)
+	require.NotEmpty(t, warned)
+	assert.Equal(t, "a retrain that was killed has left its training: finish it with verifily train --resume "+killed.Dir()+", or delete it", warned[0])
+	assert.DirExists(t, killed.Dir())
 }

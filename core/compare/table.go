@@ -239,9 +239,12 @@ func (t *tableWriter) rows(lines []line) {
 		func(l line) string { return l.holm },
 		func(l line) string { return l.verdict },
 	}
-	name := 0
-	for _, l := range all {
+	name := len("METRIC")
+	for _, l := range lines {
 		name = max(name, text.Width(text.Escape(l.name)))
+	}
+	if name < len(header.name) { // a head must not cost the others a column
+		all[0].name = "METRIC"
 	}
 	wide := make([]int, len(columnsOf))
 	total := 0

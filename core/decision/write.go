@@ -19,6 +19,9 @@ import (
 	"github.com/verifily/verifily-tui/runs/regular"
 )
 
+// hashesName is the file of hashes of a decision, and that of a run.
+const hashesName = "hashes.json"
+
 // File is one file of a decision, ready to be written.
 type File struct {
 	Name string // in decision/
@@ -51,14 +54,19 @@ func (d *Decision) files(further ...File) ([]File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode hashes of the decision: %w", err)
 	}
-	return append(files, File{"hashes.json", seal}), nil
+	return append(files, File{hashesName, seal}), nil
 }
 
 // Record puts a decision into decision/ of a run, in place of an earlier one,
-// and adds the entry to the audit trail beside it. All files are on disk before
-// the first is put in place, and hashes.json comes last, so a decision of which
-// only a part got there does not verify. Where hashes.json of the run covers
-// decision/, as that of a retrain does, its entries and the chain follow.
+// and adds the entry to the audit trail beside it. Where hashes.json of the run
+// covers decision/, as that of a retrain does, its entries and the chain follow.
+//
+// All files are on disk before the first is put in place, one rename right
+// behind the other. hashes.json of the decision comes after what it covers, and
+// that of the run last. A program that is killed between two renames leaves a
+// decision that does not verify, in any order; in this one the hashes never
+// vouch for a file that is not there, and the trail is at most one line ahead
+// of its hash, which the next call knows from a trail that was changed by hand.
 //
 // A trail that is not the one that was written is an error, ErrTrailChanged,
 // and nothing is written: to go on would seal the change.
@@ -86,16 +94,23 @@ func record(dir, folder string, d *Decision, e Entry) error {
 	if err != nil {
 		return err
 	}
-	if err := place(folder, files); err != nil {
+	seal, err := refreshed(dir, files)
+	if err != nil {
 		return err
 	}
-	return refresh(dir, files)
+	return place(dir, folder, files, seal)
 }
 
-// place writes all files under temporary names and then commits them in order.
-func place(folder string, files []File) error {
+// place writes all files under temporary names and then commits them in order,
+// those of the decision and, unless it is nil, hashes.json of the run.
+func place(dir, folder string, files []File, seal []byte) error {
 	if err := sweep(folder, files); err != nil {
 		return fmt.Errorf("write decision: %w", err)
+	}
+	if seal != nil {
+		if err := sweep(dir, []File{{Name: hashesName}}); err != nil {
+			return fmt.Errorf("write decision: %w", err)
+		}
 	}
 	open := make([]*atomicfile.File, 0, len(files))
 	defer func() {
@@ -103,14 +118,25 @@ func place(folder string, files []File) error {
 			f.Abort()
 		}
 	}()
-	for _, file := range files {
-		f, err := atomicfile.Create(filepath.Join(folder, file.Name), 0o644)
+	stage := func(path string, data []byte) error {
+		f, err := atomicfile.Create(path, 0o644)
 		if err != nil {
 			return fmt.Errorf("write decision: %w", err)
 		}
 		open = append(open, f)
-		if _, err := f.Write(file.Data); err != nil {
+		if _, err := f.Write(data); err != nil {
 			return fmt.Errorf("write decision: %w", err)
+		}
+		return nil
+	}
+	for _, file := range files {
+		if err := stage(filepath.Join(folder, file.Name), file.Data); err != nil {
+			return err
+		}
+	}
+	if seal != nil {
+		if err := stage(filepath.Join(dir, hashesName), seal); err != nil {
+			return err
 		}
 	}
 	if err := atomicfile.CommitAll(open...); err != nil {
@@ -137,20 +163,20 @@ func sweep(folder string, files []File) error {
 	return err
 }
 
-// refresh brings the entries for decision/ in hashes.json of the run up to
-// date, if it has any.
-func refresh(dir string, files []File) error {
-	path := filepath.Join(dir, "hashes.json")
+// refreshed is hashes.json of the run with its entries for decision/ up to date,
+// nil when it has none.
+func refreshed(dir string, files []File) ([]byte, error) {
+	path := filepath.Join(dir, hashesName)
 	data, err := regular.Read(path, maxEvidence)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("refresh hashes: %w", err)
+		return nil, fmt.Errorf("refresh hashes: %w", err)
 	}
 	top, err := object(data)
 	if err != nil {
-		return nil // not ours to mend; the checks of the run report it
+		return nil, nil // not ours to mend; the checks of the run report it
 	}
 	sums := map[string]string{}
 	covered := false
@@ -158,14 +184,14 @@ func refresh(dir string, files []File) error {
 	for _, m := range top {
 		if m.key == "files" {
 			if json.Unmarshal(m.value, &sums) != nil {
-				return nil
+				return nil, nil
 			}
 		}
 		dec := json.NewDecoder(bytes.NewReader(m.value))
 		dec.UseNumber()
 		var v any
 		if err := dec.Decode(&v); err != nil {
-			return fmt.Errorf("refresh hashes: read %s: %w", path, err)
+			return nil, fmt.Errorf("refresh hashes: read %s: %w", path, err)
 		}
 		out = append(out, canonical.Member{Key: m.key, Value: v})
 	}
@@ -176,7 +202,7 @@ func refresh(dir string, files []File) error {
 		}
 	}
 	if !covered {
-		return nil
+		return nil, nil
 	}
 	for _, f := range files {
 		sum := sha256.Sum256(f.Data)
@@ -192,7 +218,7 @@ func refresh(dir string, files []File) error {
 	}
 	encoded, err := canonical.Indent(out)
 	if err != nil {
-		return fmt.Errorf("refresh hashes: %w", err)
+		return nil, fmt.Errorf("refresh hashes: %w", err)
 	}
-	return atomicfile.WriteBytes(path, 0o644, encoded)
+	return encoded, nil
 }

@@ -2,8 +2,6 @@ package retrain
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -122,18 +120,4 @@ func lastNumber(folder string) (int, error) {
 		}
 	}
 	return last, nil
-}
-
-// makeTemp makes a hidden folder that becomes the directory of a retrain.
-func makeTemp(folder string) (string, error) {
-	for {
-		var b [8]byte
-		if _, err := rand.Read(b[:]); err != nil {
-			return "", err
-		}
-		dir := filepath.Join(folder, tempPrefix+hex.EncodeToString(b[:]))
-		if err := os.Mkdir(dir, 0o755); !errors.Is(err, fs.ErrExist) {
-			return dir, err
-		}
-	}
 }

@@ -100,11 +100,93 @@ func TestRealModeFailsWithoutATrace(t *testing.T) {
 		"evaluation": func(dir string) error { return os.Remove(filepath.Join(dir, "eval/eval_results.json")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := t.TempDir()
+			in := t.TempDir()
+			out := filepath.Join(in, "out")
 			_, err := retrain.Run(context.Background(), retrain.Request{DatasetDir: artifact(t), OutputDir: out, Mode: "real"}, realDeps(t, finish))
 			require.Error(t, err)
-			for _, path := range names(t, out) {
-				assert.Contains(t, path, string(filepath.Separator)+"splits"+string(filepath.Separator))
+			entries, err := os.ReadDir(in)
+			require.NoError(t, err)
+			assert.Empty(t, entries)
+		})
+	}
+}
+
+// The splits are there for as long as something needs them.
+func TestSplitsStayWhereTheyAreNeeded(t *testing.T) {
+	data, out := artifact(t), t.TempDir()
+	try := func(finish func(string) error) (*retrain.Result, error) {
+		return retrain.Run(context.Background(), retrain.Request{DatasetDir: data, OutputDir: out, Mode: "real"}, realDeps(t, finish))
+	}
+	fails := func(string) error { return errors.New("broken") }
+	splits := func() []string {
+		found, err := filepath.Glob(filepath.Join(out, "splits/*/*.jsonl"))
+		require.NoError(t, err)
+		return found
+	}
+
+	// By a training that goes on at the same time.
+	_, err := try(func(string) error {
+		_, err := try(fails)
+		require.Error(t, err)
+		assert.NotEmpty(t, splits())
+		return nil
+	})
+	require.NoError(t, err)
+	assert.NoDirExists(t, filepath.Join(out, "train"), "it is empty")
+	// By a retrain that was finished.
+	_, err = try(fails)
+	require.Error(t, err)
+	assert.NotEmpty(t, splits())
+	require.NoError(t, os.RemoveAll(filepath.Join(out, "runs")))
+	// By the training of a retrain that was killed.
+	put(t, out, "train/run_20260501_120000_abcdef/run_meta.json", "{}")
+	_, err = try(fails)
+	require.Error(t, err)
+	assert.NotEmpty(t, splits())
+	require.NoError(t, os.RemoveAll(filepath.Join(out, "train")))
+	// A file of somebody else stays.
+	put(t, filepath.Dir(splits()[0]), "notes", "mine")
+	_, err = try(fails)
+	require.Error(t, err)
+	assert.Empty(t, splits())
+	found, err := filepath.Glob(filepath.Join(out, "splits/*/notes"))
+	require.NoError(t, err)
+	assert.Len(t, found, 1)
+}
+
+// What is trained on, and what the decision reads, is what was verified.
+func TestDataSetChangesMeanwhile(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(data string, d *retrain.Deps)
+		reason string
+	}{
+		"before the training": {func(data string, d *retrain.Deps) {
+			train := d.Train
+			d.Train = func(ctx context.Context, job retrain.Job) (*retrain.Trained, error) {
+				put(t, data, "dataset.jsonl", strings.Repeat(`{"instruction": "say", "output": "else"}`+"\n", 5))
+				return train(ctx, job)
+			}
+		}, "was changed after its hashes were verified"},
+		"after the training": {func(data string, d *retrain.Deps) {
+			train := d.Train
+			d.Train = func(ctx context.Context, job retrain.Job) (*retrain.Trained, error) {
+				trained, err := train(ctx, job)
+				put(t, data, "report.json", `{"row_count": 5, "pii_total_hits": 5}`)
+				return trained, err
+			}
+		}, "report.json: was changed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data, in := artifact(t), t.TempDir()
+			d := realDeps(t, func(string) error { return nil })
+			c.change(data, &d)
+			_, err := retrain.Run(context.Background(), retrain.Request{DatasetDir: data, OutputDir: filepath.Join(in, "out"), Mode: "real"}, d)
+			var dataError *fault.DataError
+			require.ErrorAs(t, err, &dataError)
+			assert.ErrorContains(t, err, c.reason)
+			for _, path := range names(t, in) {
+				assert.NotContains(t, path, "splits")
+				assert.NotRegexp(t, `\.retrain_[0-9a-f]|retrain_0`, path)
 			}
 		})
 	}
@@ -118,9 +200,10 @@ func TestWriteErrorLeavesNothing(t *testing.T) {
 	_, err := retrain.Run(context.Background(), retrain.Request{DatasetDir: artifact(t), OutputDir: out, Mode: "real"}, d)
 	var training *fault.TrainingError
 	require.ErrorAs(t, err, &training)
-	entries, err := os.ReadDir(filepath.Join(out, "train"))
+	entries, err := os.ReadDir(out)
 	require.NoError(t, err)
-	assert.Empty(t, entries)
+	require.Len(t, entries, 1)
+	assert.Equal(t, "runs", entries[0].Name())
 }
 
 func TestSplit(t *testing.T) {

@@ -2,6 +2,12 @@
 // pretends to (mode mock), evaluates, decides, and leaves one directory behind
 // with nine artifacts, or nothing at all.
 //
+// What a retrain leaves beside it are the splits of the data that a training
+// read, in splits/ of the output folder: with them it is verified and repeated.
+// A program that was killed leaves a hidden folder, which the next retrain
+// removes, and in train/ the run of its training, an interrupted one like any
+// other, which stays with its splits until somebody finishes or deletes it.
+//
 // A directory appears whole, under a number that no other retrain of the same
 // output folder ever had, however many write at once and whatever was deleted
 // since. Every artifact but hashes.json stands in its hash chain, the decision,
@@ -174,10 +180,16 @@ func Run(ctx context.Context, req Request, deps Deps) (*Result, error) {
 	if err := j.open(); err != nil {
 		return nil, err
 	}
-	if err := j.evaluate(); err != nil {
-		return nil, err
+	s, err := enter(ctx, j.req.OutputDir)
+	if err != nil {
+		return nil, j.writeError(err)
 	}
-	return j.write()
+	var res *Result
+	if err = j.evaluate(); err == nil {
+		res, err = j.write()
+	}
+	s.leave(j, err != nil)
+	return res, err
 }
 
 // job is one call of Run.

@@ -37,7 +37,8 @@ type Splits struct {
 // it has none): a tenth each is held back for test and validation. So a row
 // stays where it is when the data set grows, and rows with equal ids stay
 // together. Of a data set too small for that, the row with the lowest hash
-// becomes the test data; two rows are the least.
+// becomes the test data; two rows are the least. Data without the hash of the
+// job is a *fault.DataError.
 func Split(ctx context.Context, job Job) (*Splits, error) {
 	var parts [3]bytes.Buffer // train, val, test
 	var counts [3]int
@@ -72,6 +73,14 @@ func Split(ctx context.Context, job Job) (*Splits, error) {
 	if err != nil {
 		return nil, err
 	}
+	now, err := dataset.SHA256(ctx, job.DataPath)
+	if err != nil {
+		return nil, err
+	}
+	if now != job.DataHash {
+		return nil, &fault.DataError{Detail: fault.Detail{Op: "split data set", Path: job.DataPath,
+			Reason: "was changed after its hashes were verified", Hint: "leave the data set alone while it is used, and start again"}}
+	}
 	small := counts[2] == 0
 	for _, r := range rows {
 		if small && bytes.Equal(r.key[:], lowest) {
@@ -101,8 +110,16 @@ func rowID(text []byte) string {
 	return string(text)
 }
 
+// splitNames are the files of the splits: training, validation and test data.
+var splitNames = [3]string{"train.jsonl", "val.jsonl", "test.jsonl"}
+
+// splitsDir is where the splits of a data set stand.
+func splitsDir(out, dataHash string) string {
+	return filepath.Join(out, "splits", dataHash[:16])
+}
+
 func writeSplits(job Job, parts [3]bytes.Buffer, counts [3]int) (*Splits, error) {
-	dir := filepath.Join(job.OutputDir, "splits", job.DataHash[:16])
+	dir := splitsDir(job.OutputDir, job.DataHash)
 	out := &Splits{Rows: counts[0] + counts[1] + counts[2]}
 	fail := func(err error) error {
 		return &fault.TrainingError{Detail: fault.Detail{Op: "write splits", Path: dir, Err: err,
@@ -111,11 +128,11 @@ func writeSplits(job Job, parts [3]bytes.Buffer, counts [3]int) (*Splits, error)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fail(err)
 	}
-	for i, name := range []string{"train", "val", "test"} {
+	for i, name := range splitNames {
 		if counts[i] == 0 {
 			continue
 		}
-		path := filepath.Join(dir, name+".jsonl")
+		path := filepath.Join(dir, name)
 		if err := writeOnce(path, parts[i].Bytes()); err != nil {
 			return nil, fail(err)
 		}

@@ -28,17 +28,6 @@ const trainedDir = "train"
 // write makes the directory under a hidden name, and gives it its own at the
 // end. On error it leaves nothing.
 func (j *job) write() (res *Result, err error) {
-	fail := func(err error) error {
-		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-			return err
-		}
-		var typed fault.TrainError
-		if errors.As(err, &typed) {
-			return err
-		}
-		return &fault.TrainingError{Detail: fault.Detail{Op: "write retrain", Path: j.req.OutputDir, Err: err,
-			Hint: "check the output folder, its permissions and the free space"}}
-	}
 	if j.trained != nil {
 		defer func() { // moved by then, unless something failed
 			if err != nil {
@@ -48,26 +37,29 @@ func (j *job) write() (res *Result, err error) {
 	}
 	folder := filepath.Join(j.req.OutputDir, "runs")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return nil, fail(err)
+		return nil, j.writeError(err)
 	}
-	temp, err := makeTemp(folder)
+	temp, lock, err := makeTemp(folder)
 	if err != nil {
-		return nil, fail(err)
+		return nil, j.writeError(err)
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(temp))
 		}
+		if lock != nil {
+			_ = lock.Close() // a folder: nothing was written to it
+		}
 	}()
 	if j.trained != nil {
 		if err := os.Rename(j.trained.RunDir, filepath.Join(temp, trainedDir)); err != nil {
-			return nil, fail(err)
+			return nil, j.writeError(err)
 		}
 	}
 	for {
 		n, err := takeNumber(j.ctx, folder)
 		if err != nil {
-			return nil, fail(err)
+			return nil, j.writeError(err)
 		}
 		final := filepath.Join(folder, fmt.Sprintf(numberedName, n))
 		res, err = j.fill(temp, filepath.Base(final))
@@ -81,11 +73,21 @@ func (j *job) write() (res *Result, err error) {
 			err = flush(folder, nil, []string{folder})
 		}
 		if err != nil {
-			return nil, fail(err)
+			return nil, j.writeError(err)
 		}
 		res.RunDir, res.Artifacts = final, artifactsIn(final)
 		return res, nil
 	}
+}
+
+// writeError is an error of the output folder, unless it has a type already.
+func (j *job) writeError(err error) error {
+	var typed fault.TrainError
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &typed) {
+		return err
+	}
+	return &fault.TrainingError{Detail: fault.Detail{Op: "write retrain", Path: j.req.OutputDir, Err: err,
+		Hint: "check the output folder, its permissions and the free space"}}
 }
 
 // fill writes all files of a directory with the given name into temp.
@@ -107,6 +109,11 @@ func (j *job) fill(temp, runID string) (*Result, error) {
 	}
 	if err := w.seal(ids); err != nil { // for the contract; sealed again at the end
 		return nil, err
+	}
+	if j.trained != nil { // it took long, and the decision reads report.json
+		if _, err := j.source.Verify(j.ctx); err != nil {
+			return nil, err
+		}
 	}
 	verdict, usage, err := j.decide(temp, runID)
 	if err != nil {
