@@ -6,7 +6,7 @@ BIN := bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/verifily/verifily-tui/core.version=$(VERSION)
 
-.PHONY: help build demo test test-slow race lint bench bench-torch generate data clean
+.PHONY: help build demo test test-postgres test-slow race lint bench bench-torch generate data clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,12 +28,18 @@ demo-api: build ## start the service, retrain as a job, show the decision
 test: ## run every test
 	$(GO) test ./...
 
-test-slow: ## run the tests that take minutes: batches killed at twenty random moments
-	VERIFILY_SLOW_TESTS=1 $(GO) test -count=1 -run 'TestKilledAndStartedAgain' ./cmd/verifily-tui
+test-postgres: ## run the tests of jobs and monitors on a throw-away PostgreSQL too
+	scripts/test-postgres.sh
+
+test-slow: ## run the tests that take minutes: kills at random moments, a cut SSH connection, random keys
+	VERIFILY_SLOW_TESTS=1 $(GO) test -count=1 -timeout 20m -run 'TestKilledAndStartedAgain|TestConnectionThatIsCut|TestKilledWhileHandingOver|TestSoak' ./cmd/verifily-tui
+	VERIFILY_SLOW_TESTS=1 VERIFILY_TEST_KILLS=$(KILLS) scripts/postgres.sh $(GO) test -count=1 -timeout 20m -run 'KilledAtRandom' ./core/work
+
+KILLS ?= 200
 
 # The race detector needs cgo; the programs do not.
 race: ## run the tests of everything concurrent under the race detector
-	CGO_ENABLED=1 $(GO) test -race ./runs/... ./core ./core/engine/... ./core/dataset/... ./core/stats ./core/compare ./core/contamination/... ./core/retrain ./core/batch
+	CGO_ENABLED=1 $(GO) test -race ./runs/... ./core ./core/engine/... ./core/dataset/... ./core/stats ./core/compare ./core/contamination/... ./core/retrain ./core/batch ./core/jobs/... ./core/work ./core/monitor ./core/server/... ./core/client ./tui/...
 
 lint: ## check format, vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
@@ -41,11 +47,14 @@ lint: ## check format, vet and staticcheck
 	GOARCH=arm64 $(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-bench: ## measure speed: engine, kernels, listing and reading runs
+bench: ## measure speed: engine, kernels, evidence, batches, screen, service
 	$(GO) test -run '^$$' -bench 'Step|Generate' -benchtime 2s ./core/engine/native
 	$(GO) test -run '^$$' -bench . -benchtime 200ms ./core/tensor ./core/engine/native/bpe
 	$(GO) test -run '^$$' -bench . -benchtime 5x ./runs
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./core/stats ./core/metrics ./core/compare ./core/contamination ./core/retrain ./core/dataset
+	$(GO) test -run '^$$' -bench 'Processes|Scheduler' -benchtime 1x ./core/batch
+	$(GO) test -run '^$$' -bench . -benchtime 5x ./tui/... ./cmd/verifily-tui
+	$(GO) test -run '^$$' -bench Retrain -benchtime 1500x ./core/server
 
 bench-torch: ## compare the engine with PyTorch, in turn (PYTHON=... chooses the interpreter)
 	$(GO) test -run '^$$' -bench '^BenchmarkTorch' -benchtime 1x -timeout 30m ./core/engine/native
