@@ -116,14 +116,25 @@ func knownTrail(folder string) (string, error) {
 	return strings.ToLower(seal.Files[TrailName]), nil
 }
 
-// sameTrail says whether a trail is the known one, or that and one more line:
-// of a program that was killed before it could write the hashes.
+// aheadLines is how many lines a trail may be ahead of its hashes: so many
+// programs in a row may be killed between the two.
+const aheadLines = 4
+
+// sameTrail says whether a trail is the known one, or that and a few more
+// lines: of programs that were killed before they could write the hashes. A
+// trail of several lines without hashes has lost them.
 func sameTrail(trail []byte, known string) bool {
-	if hashOf(trail) == known {
-		return true
+	ahead := aheadLines
+	if known == "" {
+		ahead = 1
 	}
-	before := trail[:bytes.LastIndexByte(bytes.TrimSuffix(trail, []byte("\n")), '\n')+1]
-	return hashOf(before) == known
+	for range ahead + 1 {
+		if hashOf(trail) == known {
+			return true
+		}
+		trail = trail[:bytes.LastIndexByte(bytes.TrimSuffix(trail, []byte("\n")), '\n')+1]
+	}
+	return false
 }
 
 // hashOf is the hash of a trail, empty for one without lines.

@@ -107,21 +107,23 @@ func files(t *testing.T, dir string) map[string]string {
 	return out
 }
 
-// A program that was killed between the trail and its hashes leaves one more
-// line than they know; deciding goes on from there.
+// Programs that were killed between the trail and its hashes leave more lines
+// than they know; deciding goes on from there.
 func TestTrailAfterAKill(t *testing.T) {
 	run, d := judged(t)
 	require.NoError(t, decision.Record(run, d, decision.Entry{Note: "first"}))
 	known, err := os.ReadFile(filepath.Join(run, "decision", "hashes.json"))
 	require.NoError(t, err)
-	require.NoError(t, decision.Record(run, d, decision.Entry{Note: "second"}))
-	require.NoError(t, os.WriteFile(filepath.Join(run, "decision", "hashes.json"), known, 0o644))
+	for _, note := range []string{"second", "another"} {
+		require.NoError(t, decision.Record(run, d, decision.Entry{Note: note}))
+		require.NoError(t, os.WriteFile(filepath.Join(run, "decision", "hashes.json"), known, 0o644))
+	}
 	// And the files that it did not get to put in place go.
 	for _, name := range []string{".audit_log.jsonl123", ".hashes.json77", ".notes", "mine.txt"} {
 		require.NoError(t, os.WriteFile(filepath.Join(run, "decision", name), nil, 0o644))
 	}
 	require.NoError(t, decision.Record(run, d, decision.Entry{Note: "third"}))
-	assert.Len(t, trail(t, run), 3)
+	assert.Len(t, trail(t, run), 4)
 	assert.ElementsMatch(t, []string{".notes", "mine.txt", "audit_log.jsonl", "decision.json", "decision.txt", "gates.json", "hashes.json"},
 		slices.Collect(maps.Keys(files(t, filepath.Join(run, "decision")))))
 	seal, err := contract.VerifyDecision(context.Background(), run)

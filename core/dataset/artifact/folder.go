@@ -66,7 +66,8 @@ func newFolder(path string, overwrite bool) (*folder, error) {
 		if err := os.Mkdir(f.temp, 0o777); err != nil {
 			return nil, refuse("no folder can be made there", "check the permissions of the folder above", err)
 		}
-		if f.lock, err = lockFolder(f.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// One that a sweeper holds is about to go: another one is made.
+		if f.lock, err = lockFolder(f.temp); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, errors.Join(refuse("no folder can be used there", "", err), os.RemoveAll(f.temp))
 		}
 	}
