@@ -77,8 +77,8 @@ func labelCount(seqs []sequence) int {
 	return n
 }
 
-// TestGradients compares every trained parameter's gradient with central
-// differences of the float64 reference.
+// TestGradients compares every trained parameter's gradient, as each instruction
+// set computes it, with central differences of the float64 reference.
 func TestGradients(t *testing.T) {
 	all := []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 	for _, c := range []struct {
@@ -98,50 +98,69 @@ func TestGradients(t *testing.T) {
 		{"lora/4bit", tinyArch(false), &loraSpec{r: 2, alpha: 4, modules: all}, 0, &quantSource{loudSource{3}, "4bit"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m, err := newModel(c.arch, c.src, c.lora, true)
-			require.NoError(t, err)
-			for i, p := range m.adapters { // B starts at zero, which would hide A
-				tensor.NewPhilox(7, uint64(i)).Normal(p.Value, 0.3)
-			}
 			seqs := tinySequences(c.labels)
-			b := &batch{seqs: seqs, atLeast: 40}
-			loss, err := tinyStepper(t, m).gradients(context.Background(), b, labelCount(seqs), dropout{})
-			require.Greater(t, b.groups, 1)
-			require.NoError(t, err)
+			models := map[string]*Model{}
+			losses := map[string]float64{}
+			for _, isa := range tensor.ISAs() {
+				t.Setenv("VERIFILY_ISA", isa)
+				m, err := newModel(c.arch, c.src, c.lora, true)
+				require.NoError(t, err)
+				for i, p := range m.adapters { // B starts at zero, which would hide A
+					tensor.NewPhilox(7, uint64(i)).Normal(p.Value, 0.3)
+				}
+				b := &batch{seqs: seqs, atLeast: 40}
+				losses[isa], err = tinyStepper(t, m).gradients(context.Background(), b, labelCount(seqs), dropout{})
+				require.Greater(t, b.groups, 1)
+				require.NoError(t, err)
+				models[isa] = m
+			}
 
+			m := models["generic"]
 			ref := newReference(m)
-			assert.InEpsilon(t, ref.loss(seqs), loss, 1e-5)
-			for _, p := range m.trainable {
-				checkGradient(t, ref, seqs, p)
+			for isa, loss := range losses {
+				assert.InEpsilon(t, ref.loss(seqs), loss, 1e-5, isa)
+			}
+			for i, p := range m.trainable {
+				want := ref.gradient(seqs, p)
+				for isa, m := range models {
+					checkGradient(t, isa+": "+p.Name, m.trainable[i].Grad, want)
+				}
 			}
 		})
 	}
 }
 
+// gradient is that of one parameter, by central differences.
+func (r *reference) gradient(seqs []sequence, p *Param) []float64 {
+	const h = 1e-5
+	v := r.values[p]
+	out := make([]float64, len(v))
+	for i, x := range v {
+		v[i] = x + h
+		up := r.loss(seqs)
+		v[i] = x - h
+		down := r.loss(seqs)
+		v[i] = x
+		out[i] = (up - down) / (2 * h)
+	}
+	return out
+}
+
 // checkGradient asserts a relative error under 1e-4 for the whole tensor, and
 // for each entry relative to the tensor's largest one.
-func checkGradient(t *testing.T, ref *reference, seqs []sequence, p *Param) {
+func checkGradient(t *testing.T, name string, got []float32, want []float64) {
 	t.Helper()
-	const h = 1e-5
-	v := ref.values[p]
 	var diff, norm, largest, worst float64
-	for i := range v {
-		x := v[i]
-		v[i] = x + h
-		up := ref.loss(seqs)
-		v[i] = x - h
-		down := ref.loss(seqs)
-		v[i] = x
-		want := (up - down) / (2 * h)
-		e := float64(p.Grad[i]) - want
+	for i, w := range want {
+		e := float64(got[i]) - w
 		diff += e * e
-		norm += want * want
-		largest = max(largest, math.Abs(want))
+		norm += w * w
+		largest = max(largest, math.Abs(w))
 		worst = max(worst, math.Abs(e))
 	}
-	require.Positive(t, norm, p.Name)
-	assert.Less(t, math.Sqrt(diff/norm), 1e-4, "%s: relative error of the tensor", p.Name)
-	assert.Less(t, worst/largest, 1e-4, "%s: worst entry", p.Name)
+	require.Positive(t, norm, name)
+	assert.Less(t, math.Sqrt(diff/norm), 1e-4, "%s: relative error of the tensor", name)
+	assert.Less(t, worst/largest, 1e-4, "%s: worst entry", name)
 }
 
 // TestDropoutGradient checks LoRA with dropout: masks are the same forward and
