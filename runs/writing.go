@@ -13,5 +13,5 @@ type Writing struct {
 // false where none says that it does. State tells whether it lives.
 func (r *Run) Writer() (Writing, bool) {
 	b, ok := readBeat(r.dir)
-	return Writing{PID: b.PID, Host: b.Host, Time: b.Time}, ok && b.PID > 0
+	return Writing(b), ok && b.PID > 0
 }
