@@ -15,14 +15,17 @@ import (
 // dryRun prints what every job would do and returns the exit code.
 func dryRun(ctx context.Context, plan *batch.Plan, o batchOptions, stdout, stderr io.Writer) int {
 	var total float64
-	broken := 0
+	broken, open := 0, 0
 	warned := map[string]bool{}
 	err := batch.DryRun(ctx, plan, func(e batch.Estimate) {
 		if e.Plan != nil {
 			total += e.Plan.Seconds
 		}
-		if e.Err != nil {
+		switch {
+		case e.Err != nil:
 			broken++
+		case e.Plan == nil:
+			open++
 		}
 		if o.asJSON {
 			printEstimateJSON(stdout, e)
@@ -36,6 +39,9 @@ func dryRun(ctx context.Context, plan *batch.Plan, o batchOptions, stdout, stder
 	}
 	if !o.asJSON {
 		fmt.Fprintf(stdout, "%s, about %s of training one after the other; %d at once on the CPU\n", batches.Jobs(len(plan.Jobs)), batches.Seconds(total), plan.Slots.CPU)
+		if open > 0 {
+			fmt.Fprintf(stdout, "not counted: %s without an estimate, and the evaluation after each training\n", batches.Jobs(open))
+		}
 	}
 	if broken > 0 {
 		fmt.Fprintf(stderr, "verifily-tui: %s could not start\n", batches.Jobs(broken))

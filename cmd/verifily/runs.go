@@ -16,10 +16,10 @@ import (
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/show"
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/filter"
 	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/regular"
-	"github.com/verifily/verifily-tui/tui/filter"
 )
 
 // runs is the commands that look at runs.

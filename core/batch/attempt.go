@@ -28,6 +28,8 @@ type Attempt struct {
 	// Evaluate is the run directory to evaluate.
 	Evaluate string     `json:"evaluate,omitempty"`
 	Eval     Evaluation `json:"eval"`
+	// Estimate asks what memory training Config needs, instead of training it.
+	Estimate bool `json:"estimate,omitempty"`
 
 	// Threads is how many processors to use, GPU the index of the GPU to use,
 	// -1 for none. Log takes what the process writes to standard error.
@@ -52,6 +54,10 @@ type Message struct {
 	Results         string   `json:"results,omitempty"` // folder of eval_results.json
 	// NonFinite names a loss that is NaN or infinite; Loss is then nil.
 	NonFinite runs.NonFinite `json:"non_finite,omitempty"`
+	// MemoryBytes is what was estimated.
+	MemoryBytes int64 `json:"memory_bytes,omitempty"`
+
+	halve int // how many times smaller the batch must be to need less memory
 }
 
 // The kinds of messages.
@@ -99,6 +105,9 @@ const (
 
 // Do carries out an attempt in this process and returns its end message.
 func Do(ctx context.Context, a Attempt, control *engine.Control, report func(Message)) Message {
+	if a.Estimate {
+		return estimate(ctx, a)
+	}
 	if a.Config == nil && a.Resume == "" {
 		return evaluate(ctx, a, report)
 	}
@@ -220,7 +229,9 @@ func ending(ctx context.Context, err error) Message {
 	var stopped *core.Interrupted
 	var typed core.VerifilyTrainError
 	switch {
-	case errors.As(err, &stopped), ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case errors.As(err, &stopped):
+		m.Class, m.Text = classInterrupted, fmt.Sprintf("at step %d of %d", stopped.Step, stopped.Total) // the run is named beside it
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		m.Class = classInterrupted
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
 		m.Class = classSpace

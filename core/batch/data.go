@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/verifily/verifily-tui/core/dataset"
 )
@@ -51,15 +52,63 @@ func identify(ctx context.Context, spec dataset.Spec) dataID {
 		return dataID{err: err}
 	}
 	defer data.Close()
-	all := ""
-	for _, f := range []*dataset.File{data.Train, data.Val, data.Test} {
-		all += "|"
+	var sums [3]string
+	for i, f := range []*dataset.File{data.Train, data.Val, data.Test} {
 		if f != nil {
-			all += f.SHA256()
+			sums[i] = f.SHA256()
 		}
 	}
-	return dataID{all: hashOf([]byte(all))}
+	return dataID{all: allOf(sums)}
 }
+
+// allOf is a hash over the hashes of the training, validation and test data.
+func allOf(sums [3]string) string {
+	return hashOf([]byte("|" + strings.Join(sums[:], "|")))
+}
+
+// dataOf is the data that a run was made for, as its manifest has it; ok is
+// false where that does not tell.
+func dataOf(dir string) (all string, ok bool) {
+	if dir == "" {
+		return "", false
+	}
+	m, err := dataset.LoadManifest(filepath.Join(dir, dataset.ManifestName))
+	if err != nil {
+		return "", false
+	}
+	var sums [3]string
+	for i, split := range []string{dataset.Train, dataset.Val, dataset.Test} {
+		switch files := m.Of(split); {
+		case len(files) == 1:
+			sums[i] = files[0].SHA256
+		case len(files) > 1:
+			return "", false
+		}
+	}
+	return allOf(sums), true
+}
+
+// checkData looks whether the data of a job changed between the start of the
+// batch, when it was identified, and that of the run: then the run is of other
+// work than was planned, and the journal says of which.
+func (s *scheduler) checkData(st *state) {
+	if st.work.config == nil {
+		return
+	}
+	all, ok := dataOf(st.run)
+	if !ok || all == st.work.data {
+		return
+	}
+	changed := *st.work
+	changed.data = all
+	st.work = &changed
+	st.changed = true
+	s.write(record{Kind: recordStart, Job: st.Name, Key: changed.key, Data: all, Attempt: st.attempt, Halved: st.halved})
+	s.note(st.Name, otherData)
+}
+
+// otherData is said of a job whose data changed while the batch ran.
+const otherData = "its data is other than when the batch was started"
 
 // below is a path as seen from the folder of the runs, so that the folder may
 // be moved.

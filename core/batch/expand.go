@@ -11,6 +11,7 @@ import (
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/regular"
@@ -135,7 +136,7 @@ func (r *planReader) combinations(dr draft) ([][]Setting, bool) {
 			var next [][]Setting
 			for _, head := range out {
 				for _, v := range a.values {
-					next = append(next, append(slices.Clip(head), v))
+					next = append(next, append(slices.Clip(head), v...))
 				}
 			}
 			out = next
@@ -293,6 +294,9 @@ func (r *planReader) checkNames() {
 			r.checkRun(r.compareLine, "compare.baseline", c.Baseline, known)
 		}
 	}
+	if c := p.Compare; c != nil && c.Metric != "" {
+		r.checkMetric(c.Metric)
+	}
 	if dc := p.Decide; dc != nil && dc.Baseline != "" {
 		if _, ok := names[dc.Baseline]; !ok {
 			r.checkRun(r.decideLine, "decide.baseline", dc.Baseline, known)
@@ -302,6 +306,33 @@ func (r *planReader) checkNames() {
 		if _, ok := names[dc.Job]; !ok {
 			near, _ := config.Nearest(dc.Job, known)
 			r.report(r.decideLine, "decide.job", "there is no job "+strconv.Quote(dc.Job), "did you mean "+near+"?")
+		}
+	}
+}
+
+// checkMetric reports a metric that no run of the plan will have.
+func (r *planReader) checkMetric(name string) {
+	var known []string
+	for _, task := range metrics.Tasks() {
+		for _, m := range metrics.Names(task) {
+			if !slices.Contains(known, m) {
+				known = append(known, m)
+			}
+		}
+	}
+	if !slices.Contains(known, name) {
+		hint := "known are " + strings.Join(known, ", ")
+		if near, close := config.Nearest(name, known); close {
+			hint = "did you mean " + near + "?"
+		}
+		r.report(r.metricLine, "compare.metric", "there is no metric "+strconv.Quote(name), hint)
+		return
+	}
+	for i := range r.plan.Jobs {
+		cfg := r.plan.Jobs[i].Config
+		if cfg != nil && cfg.Eval.Enabled && slices.Contains(metrics.Names(cfg.Task), name) && !slices.Contains(cfg.MetricNames(), name) {
+			r.report(r.metricLine, "compare.metric", "is "+name+", which the evaluation of "+r.plan.Jobs[i].Name+" does not compute", "add it to eval.metrics")
+			return
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -76,6 +77,10 @@ const (
 	beatEvery  = 5 * time.Second
 	staleAfter = 30 * time.Second
 )
+
+// lookersHold is longer than anybody holds the lock of a batch who only looks
+// whether it is held.
+const lookersHold = 200 * time.Millisecond
 
 // openFolder finds the newest batch of a plan in the folder of the runs, or
 // makes one, and takes its lock.
@@ -208,9 +213,12 @@ func (f *folder) acquire(now func() time.Time) error {
 		return folderError(f.dir, err)
 	}
 	holder, held := readHolder(f.dir)
-	f.lock = flock.New(f.path(lockFile))
-	got, err := f.lock.TryLock()
-	locks := err == nil
+	// Anybody may ask whether it is held, and holds it for a moment to do so.
+	f.lock = flock.New(f.path(lockFile), flock.SetPermissions(0o644))
+	soon, cancel := context.WithTimeout(context.Background(), lookersHold)
+	defer cancel()
+	got, err := f.lock.TryLockContext(soon, lookersHold/20)
+	locks := err == nil || errors.Is(err, context.DeadlineExceeded)
 	busy := locks && !got
 	if held && !busy {
 		alive := sinceBeat(f.dir) < staleAfter
@@ -233,6 +241,7 @@ func (f *folder) acquire(now func() time.Time) error {
 	if held {
 		f.replaced = &holder
 	}
+	f.takeStop() // it was meant for an earlier start: nobody is seen to work yet
 	f.beat = startBeat(f.dir, here, now)
 	return nil
 }
@@ -276,7 +285,11 @@ func readHolder(dir string) (Holder, bool) {
 // close gives the batch up.
 func (f *folder) close() error {
 	f.beat.stop()
-	return errors.Join(os.Remove(f.path(holderFile)), f.lock.Close())
+	err := os.Remove(f.path(holderFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // somebody removed it, or the batch
+	}
+	return errors.Join(err, f.lock.Close())
 }
 
 // beat is the goroutine that says who holds the batch.

@@ -3,11 +3,14 @@ package batch
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/core/stats"
 )
 
 func TestJournalSurvivesATornLine(t *testing.T) {
@@ -53,7 +56,9 @@ func TestReplay(t *testing.T) {
 		start("lost", 0),
 		start("memory", 0), run("memory", "r-memory"), end("memory", Interrupted, 1),
 		end("never started", Failed, 0),
+		start("long", 0), {Kind: recordEnd, Job: "long", Status: Interrupted, Seconds: 5}, start("long", 0),
 	})
+	assert.Equal(t, 5.0, h.work[identity("long", "d")].Seconds, "the time so far is not forgotten")
 	assert.Equal(t, Completed, h.work[identity("done", "d")].Status)
 	assert.Equal(t, "r-begun", h.work[identity("begun", "d")].run)
 	assert.Empty(t, h.work[identity("begun", "d")].Status)
@@ -61,7 +66,7 @@ func TestReplay(t *testing.T) {
 	memory := h.work[identity("memory", "d")]
 	assert.Empty(t, memory.run, "the next attempt has another config and cannot go on with the run")
 	assert.Equal(t, 1, memory.Halved)
-	assert.Len(t, h.work, 4)
+	assert.Len(t, h.work, 5)
 }
 
 // FuzzJournal: no bytes make the journal's reader fall over.
@@ -128,4 +133,27 @@ func TestFormatBytes(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1500: "1.5 kB", 5e9: "5.0 GB", 2e15: "2000.0 TB"} {
 		assert.Equal(t, want, formatBytes(n))
 	}
+}
+
+// TestTableFitsTheTerminal: a table without a baseline, which has room for more
+// metrics, and its seeds.
+func TestTableFitsTheTerminal(t *testing.T) {
+	sum := &Summary{Counts: map[Status]int{}}
+	cell := func(v float64) Cell {
+		return Cell{Value: v, Interval: &stats.Interval{Low: v - 0.1, High: v + 0.1, N: 40}}
+	}
+	spreads := map[string]Spread{}
+	for _, name := range []string{"f1", "eval_loss", "exact_match", "wer"} {
+		spreads[name] = Spread{N: 2, Mean: 0.5, SD: 0.01, Low: 0.4, High: 0.6}
+	}
+	for _, job := range []string{"sweep-1", "sweep-2"} {
+		sum.Jobs = append(sum.Jobs, Row{Job: job, Status: Completed, Seconds: 14, Metrics: map[string]Cell{"f1": cell(0.5), "eval_loss": cell(2), "exact_match": cell(0), "wer": cell(0.7)}})
+	}
+	sum.Groups = []Group{{Name: "sweep learning_rate=3e-3", Jobs: []string{"sweep-1", "sweep-2"}, Metrics: spreads}}
+	var out strings.Builder
+	require.NoError(t, sum.WriteTable(&out, 80))
+	for line := range strings.Lines(out.String()) {
+		assert.LessOrEqual(t, len(line), 81, line)
+	}
+	assert.Contains(t, out.String(), "sweep learning_rate=3e-3  2      0.5000 sd 0.0100 [0.4000, 0.6000]")
 }

@@ -32,7 +32,7 @@ type record struct {
 	Error   string  `json:"error,omitempty"`
 	Halved  int     `json:"halved,omitempty"`  // how often the batch size was halved
 	Attempt int     `json:"attempt,omitempty"` // from 1
-	Seconds float64 `json:"seconds,omitempty"` // of the attempt
+	Seconds float64 `json:"seconds,omitempty"` // of all attempts so far
 	Plan    string  `json:"plan,omitempty"`    // sha256 of the plan file
 	Reason  string  `json:"reason,omitempty"`
 	Exit    *int    `json:"exit,omitempty"`
@@ -45,11 +45,12 @@ const (
 	recordRun   = "run"   // it has a run directory
 	recordEnd   = "end"   // it is over
 	recordSkip  = "skip"  // nothing of it is done in this start
+	recordKeep  = "keep"  // it was over in an earlier start, and stays so
 	recordStop  = "stop"  // the batch is being stopped
 	recordClose = "close" // the process is done with the batch
 )
 
-// journal appends records; each is on disk before append returns.
+// journal adds records to a file.
 type journal struct {
 	file *os.File
 	now  func() time.Time
@@ -102,7 +103,17 @@ func parseJournal(data []byte) ([]record, error) {
 	return out, nil
 }
 
+// append adds a record, which is on disk when it returns.
 func (j *journal) append(r record) error {
+	if err := j.add(r); err != nil {
+		return err
+	}
+	return j.file.Sync()
+}
+
+// add appends a record that may be lost with the machine: it repeats what the
+// journal tells already.
+func (j *journal) add(r record) error {
 	r.Time = runs.FormatTime(j.now())
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -116,7 +127,7 @@ func (j *journal) append(r record) error {
 		// A part of a line must not stand before the next one.
 		return errors.Join(err, j.file.Truncate(at))
 	}
-	return j.file.Sync()
+	return nil
 }
 
 func (j *journal) close() error { return j.file.Close() }
@@ -149,6 +160,7 @@ func replay(records []record) *history {
 			if p.Halved != r.Halved {
 				p.run = ""
 			}
+			r.Seconds = p.Seconds
 			p.record = r
 			current[r.Job] = p
 		case recordRun, recordEnd:

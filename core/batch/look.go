@@ -107,10 +107,8 @@ func (l *Look) fill(records []record, names []before) {
 		switch r.Kind {
 		case recordOpen:
 			l.Exit = nil
-			for i := range l.Jobs { // what is to be done again waits for it
-				if s := l.Jobs[i].Status; s != Completed && s != Failed {
-					l.Jobs[i].Status, l.Jobs[i].Error = Waiting, ""
-				}
+			for i := range l.Jobs { // what stays as it was follows
+				l.Jobs[i] = Seen{Job: l.Jobs[i].Job, Status: Waiting}
 			}
 		case recordClose:
 			l.Exit = r.Exit
@@ -131,7 +129,7 @@ func (l *Look) fill(records []record, names []before) {
 			j.Status, j.Error = Running, ""
 		case recordSkip:
 			j.Status, j.Error = Skipped, r.Error
-		case recordEnd:
+		case recordEnd, recordKeep:
 			j.Status, j.Error, j.Time = r.Status, r.Error, r.Seconds
 		}
 	}
@@ -147,7 +145,9 @@ func holds(dir string, h Holder) bool {
 			_ = l.Close() // also gives the lock up, if it was free
 			return !free
 		}
-		return processAlive(h.PID)
+		if !processAlive(h.PID) { // a process of today may have its number
+			return false
+		}
 	}
 	info, err := os.Stat(filepath.Join(dir, holderFile))
 	return err == nil && time.Since(info.ModTime()) < staleAfter

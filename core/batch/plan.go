@@ -205,7 +205,7 @@ type planReader struct {
 	drafts   []draft
 	files    map[string]configFile // config files read so far, by path
 	// Lines of what is checked once all jobs are known.
-	compareLine, decideLine int
+	compareLine, metricLine, decideLine int
 }
 
 type configFile struct {
@@ -230,9 +230,9 @@ type draft struct {
 	expandable bool // there is a matrix or an include
 }
 
-// axis is one key of a matrix with its values.
+// axis is one key of a matrix with its values, each one or several settings.
 type axis struct {
-	values []Setting
+	values [][]Setting
 }
 
 func (r *planReader) read(root *yaml.Node) {
@@ -342,17 +342,31 @@ func (r *planReader) flatten(key string, e entry) []Setting {
 }
 
 func (r *planReader) readMatrix(e entry) []axis {
+	return r.axes("", e)
+}
+
+// axes reads the lists below a key, which may be nested as in a config.
+func (r *planReader) axes(prefix string, e entry) []axis {
 	var out []axis
 	for _, inner := range r.entries(e.value, e.key) {
-		if inner.value.Kind != yaml.SequenceNode || len(inner.value.Content) == 0 {
-			r.report(inner.line, join(e.key, inner.key), "must be a list of values, not "+describe(inner.value), "write ["+describe(inner.value)+", ...]")
-			continue
+		key := join(prefix, inner.key)
+		inner.key = join(e.key, inner.key)
+		switch n := inner.value; {
+		case n.Kind == yaml.MappingNode && strings.Count(key, ".") <= maxDepth:
+			out = append(out, r.axes(key, inner)...)
+		case n.Kind != yaml.SequenceNode:
+			r.report(inner.line, inner.key, "must be a list of values, not "+describe(n), "write ["+text.Line(n.Value, 40)+", ...]")
+		case len(n.Content) == 0:
+			r.report(inner.line, inner.key, "must have a value at least", "leave the key out")
+		default:
+			var a axis
+			for _, item := range n.Content {
+				if s := r.flatten(key, entry{key, item.Line, item}); len(s) > 0 {
+					a.values = append(a.values, s)
+				}
+			}
+			out = append(out, a)
 		}
-		var a axis
-		for _, item := range inner.value.Content {
-			a.values = append(a.values, r.flatten(inner.key, entry{inner.key, item.Line, item})...)
-		}
-		out = append(out, a)
 	}
 	return out
 }
@@ -400,7 +414,7 @@ func (r *planReader) readCompare(e entry) {
 	c := &Compare{}
 	r.plan.Compare, r.compareLine = c, e.line
 	r.section(e.value, e.key, map[string]func(entry){
-		"metric":   func(e entry) { c.Metric = r.text(e) },
+		"metric":   func(e entry) { c.Metric, r.metricLine = r.text(e), e.line },
 		"slice_by": func(e entry) { c.SliceBy = r.texts(e) },
 		"baseline": func(e entry) { c.Baseline, r.compareLine = r.text(e), e.line },
 	})

@@ -103,6 +103,33 @@ retries: 1
 	assert.Equal(t, 1, p.Retries)
 }
 
+// TestMatrixOfSettings: keys may be nested, and a value may be several settings
+// that belong together.
+func TestMatrixOfSettings(t *testing.T) {
+	inFolder(t, map[string]string{"train.yaml": trainYAML})
+	p, err := batch.Parse("plan.yaml", []byte(`
+jobs:
+  - name: a
+    config: train.yaml
+    matrix:
+      lora: [{enabled: true, r: 4}, {enabled: false}]
+      training: {batch_size: [2, 3], learning_rate: [1e-3]}
+    exclude: [{lora.r: 4, training.batch_size: 3}]
+`))
+	require.NoError(t, err)
+	require.Len(t, p.Jobs, 3)
+	for i, want := range []struct {
+		adapter bool
+		rows    int
+	}{{true, 2}, {false, 2}, {false, 3}} {
+		cfg := p.Jobs[i].Config
+		assert.Equal(t, want.adapter, cfg.LoRA.Enabled, i)
+		assert.Equal(t, want.rows, cfg.Training.BatchSize, i)
+		assert.Equal(t, 1e-3, cfg.Training.LearningRate, i)
+	}
+	assert.Equal(t, 4, p.Jobs[0].Config.LoRA.R)
+}
+
 func TestTrainYAMLIsAPlanOfOne(t *testing.T) {
 	inFolder(t, map[string]string{"train.yaml": trainYAML})
 	p, err := batch.Load("train.yaml")
@@ -134,6 +161,9 @@ func TestPlanErrors(t *testing.T) {
 		"bad setting":       {"jobs:\n  - name: a\n    config: train.yaml\n    set:\n      training.learning_rate: fast\n      training.lerning_rate: 1\n", []string{"plan.yaml:5: a: training.learning_rate: must be a number", "plan.yaml:6: a: training.lerning_rate: unknown key", "learning_rate"}},
 		"in a matrix":       {"jobs:\n  - name: a\n    config: train.yaml\n    matrix:\n      seed: [1, x]\n", []string{"plan.yaml:5: a: seed: must be a whole number"}},
 		"matrix no list":    {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: 1}\n", []string{"plan.yaml:4: jobs[1].matrix.seed: must be a list of values"}},
+		"matrix is empty":   {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: []}\n", []string{"plan.yaml:4: jobs[1].matrix.seed: must have a value at least"}},
+		"no such metric":    {job + "compare: {metric: exact_mach}\n", []string{`plan.yaml:3: compare.metric: there is no metric "exact_mach" (did you mean exact_match?)`}},
+		"other metric":      {job + "compare:\n  baseline: a\n  metric: wer\n", []string{"plan.yaml:5: compare.metric: is wer, which the evaluation of a does not compute (add it to eval.metrics)"}},
 		"excludes all":      {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: [1]}\n    exclude: [{seed: 1}]\n", []string{"a.matrix: leaves no job"}},
 		"excludes nothing":  {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: [1]}\n    exclude: [{seed: 2}]\n", []string{"plan.yaml:5: a.exclude: excludes nothing"}},
 		"too many":          {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: [" + strings.Repeat("1,", 200) + "1], lora.r: [" + strings.Repeat("1,", 200) + "1]}\n", []string{"a.matrix: makes more than 10000 jobs"}},
@@ -218,6 +248,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("jobs: [{name: a, set: {training: {num_epochs: 1}}}]\nslots: {cpu: 2}\nstop: {after: 1h, min_free_disk: 1GiB}"))
 	f.Add([]byte("jobs:\n- name: b\n  run: a\n  eval: {slice_by: x}\n  exclude: [{a: 1}]\n  include: [[]]\n"))
 	f.Add([]byte("task: sft\nbase_model: x\n"))
+	f.Add([]byte("jobs: [{name: a, matrix: {lora: [{r: 4}, {enabled: false}], training: {batch_size: [1, 2]}, x: {}}}]\ncompare: {metric: f2}"))
 	f.Add([]byte("a: &a [*a]"))
 	dir := f.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "train.yaml"), []byte(trainYAML), 0o644); err != nil {

@@ -68,10 +68,11 @@ type state struct {
 	results string // folder of eval_results.json
 	text    string // why it failed
 	class   class
-	seconds float64 // of this start's attempts
+	seconds float64 // of all attempts that the journal has
 	began   time.Time
 	attempt int // from 1, of this start
 	halved  int
+	changed bool // its data, while the batch ran
 	gpu     int
 	work    *work
 	// settled says that the history was asked; orders takes checkpoint requests.
@@ -194,7 +195,6 @@ func (s *scheduler) loop(ctx context.Context) {
 	defer end()
 	asked, end := ticks(stopEvery)
 	defer end()
-	s.folder.takeStop() // it was meant for an earlier start
 	done, abort := ctx.Done(), s.opt.Abort
 	if ctx.Err() != nil {
 		s.stop("interrupted", false)
@@ -299,9 +299,18 @@ func (s *scheduler) start(i int, st *state) {
 	}
 	s.emit(ev)
 	s.running++
+	w, halved, orders, more := st.work, st.halved, st.orders, st.attempt <= s.plan.Retries
 	go func() { // its end message is waited for by loop
-		tell := func(m Message) { s.reports <- report{i, m} }
-		tell(s.opt.Runner.Run(s.attempt, a, st.orders, s.opt.Abort, tell))
+		trained := false
+		tell := func(m Message) {
+			trained = trained || m.Kind == MessagePredict
+			s.reports <- report{i, m}
+		}
+		end := s.opt.Runner.Run(s.attempt, a, orders, s.opt.Abort, tell)
+		if end.Class == classMemory && more && !trained {
+			end.halve = s.relief(w, halved, a, orders)
+		}
+		tell(end)
 	}()
 }
 
@@ -309,9 +318,10 @@ func (s *scheduler) start(i int, st *state) {
 func (s *scheduler) hear(r report) {
 	st := s.jobs[r.job]
 	m := r.Message
-	if dir := s.below(m.Run); m.Kind == MessageRun && dir != st.known {
-		st.run, st.known = s.within(dir), dir
-		s.write(record{Kind: recordRun, Job: st.Name, Run: dir})
+	if named := s.below(m.Run); m.Kind == MessageRun && named != st.known {
+		st.run, st.known = s.within(named), named
+		s.checkData(st)
+		s.write(record{Kind: recordRun, Job: st.Name, Run: named})
 	}
 	if m.Kind == MessageEnd {
 		s.running--
@@ -320,7 +330,11 @@ func (s *scheduler) hear(r report) {
 		return
 	}
 	st.progress.note(m, time.Now())
-	s.emit(Event{Kind: m.Kind, Job: st.Name, Run: m.Run, Step: m.Step, TotalSteps: m.TotalSteps, Loss: m.Loss, NonFinite: m.NonFinite,
+	dir := ""
+	if m.Run != "" {
+		dir = st.run
+	}
+	s.emit(Event{Kind: m.Kind, Job: st.Name, Run: dir, Step: m.Step, TotalSteps: m.TotalSteps, Loss: m.Loss, NonFinite: m.NonFinite,
 		TokensPerSecond: m.TokensPerSecond, SecondsLeft: secondsLeft(m, &st.progress), Done: m.Done, Total: m.Total, Text: m.Text, Warning: m.Warning})
 }
 
@@ -361,39 +375,13 @@ func (s *scheduler) attemptEnded(st *state, m Message) {
 	if s.retry(st, m) {
 		return
 	}
+	if m.Class == classMemory && m.halve == 0 && st.work.config != nil && st.attempt <= s.plan.Retries {
+		st.text += "; " + noRelief
+	}
 	s.end(st, Failed)
 	if s.plan.Stop.OnFailure {
 		s.stop(st.Name+" failed (stop.on_failure)", true)
 	}
-}
-
-// retry puts a job back in line if its failure can pass.
-func (s *scheduler) retry(st *state, m Message) bool {
-	if st.attempt > s.plan.Retries {
-		return false
-	}
-	text := m.Text
-	switch m.Class {
-	case classDied:
-		if st.run != "" {
-			text += "; it goes on from its last checkpoint"
-		}
-	case classMemory:
-		smaller, ok := st.work.smaller(st.halved + 1)
-		if !ok {
-			return false
-		}
-		st.halved++
-		st.run = ""
-		text += fmt.Sprintf("; it starts again with batch_size %d and gradient_accumulation_steps %d, so that a step sees as many rows as before",
-			smaller.Training.BatchSize, smaller.Training.GradientAccumulationSteps)
-	default:
-		return false
-	}
-	s.write(record{Kind: recordEnd, Job: st.Name, Status: Interrupted, Class: m.Class, Error: m.Text, Run: s.below(st.run), Halved: st.halved, Attempt: st.attempt})
-	st.status = Waiting
-	s.emit(Event{Kind: EventRetry, Job: st.Name, Attempt: st.attempt + 1, Text: text, Warning: true})
-	return true
 }
 
 // end closes a job for this start.
@@ -405,7 +393,9 @@ func (s *scheduler) end(st *state, status Status) {
 	switch {
 	case status == Skipped:
 		s.write(record{Kind: recordSkip, Job: st.Name, Error: st.text})
-	case !st.earlier:
+	case st.earlier:
+		s.writeBy(s.journal.add, record{Kind: recordKeep, Job: st.Name, Status: status, Error: st.text, Run: s.below(st.run), Seconds: st.seconds})
+	default:
 		s.write(record{Kind: recordEnd, Job: st.Name, Status: status, Class: st.class, Error: st.text, Run: s.below(st.run),
 			Results: s.below(st.results), Halved: st.halved, Attempt: st.attempt, Seconds: st.seconds})
 	}
@@ -469,11 +459,13 @@ func (s *scheduler) counts() map[Status]int {
 
 // write adds to the journal. Without a journal nothing may go on: the jobs are
 // asked to save and end.
-func (s *scheduler) write(r record) {
+func (s *scheduler) write(r record) { s.writeBy(s.journal.append, r) }
+
+func (s *scheduler) writeBy(write func(record) error, r record) {
 	if s.err != nil {
 		return
 	}
-	if err := s.journal.append(r); err != nil {
+	if err := write(r); err != nil {
 		s.err = fmt.Errorf("write journal of %s: %w", s.folder.dir, err)
 		s.stop(s.err.Error(), false)
 	}

@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/verifily/verifily-tui/core"
@@ -67,12 +65,13 @@ type Row struct {
 	Error    string          `json:"error" empty:"null"`
 	Metrics  map[string]Cell `json:"metrics"`
 	Decision string          `json:"decision" empty:"null"`
-	// BatchSize is set when it had to be made smaller than planned, and Note
-	// says why and what became of a step.
+	// BatchSize is set when it had to be made smaller than planned. Note says
+	// what is not as planned, and why.
 	BatchSize int    `json:"batch_size,omitempty"`
 	Note      string `json:"note,omitempty"`
 
-	results string
+	results   string
+	evaluated bool // there is an evaluation
 }
 
 // Cell is a metric of a job with its evidence.
@@ -125,6 +124,9 @@ func (s *scheduler) finish(ctx context.Context) (*Summary, error) {
 	}
 	if err := s.save(sum); err != nil {
 		sum.problem(err)
+		if sum.Exit != ExitJobFailed && sum.Exit != ExitInterrupted {
+			sum.Exit = ExitToolError // whoever reads the files must not take it for done
+		}
 	}
 	if s.err == nil {
 		if err := s.journal.append(record{Kind: recordClose, Exit: &sum.Exit}); err != nil {
@@ -147,6 +149,9 @@ func (s *scheduler) row(st *state) Row {
 				st.work.config.Training.BatchSize, cfg.Training.BatchSize, cfg.Training.GradientAccumulationSteps)
 		}
 	}
+	if st.changed && row.Note == "" {
+		row.Note = "was trained on data that changed while the batch ran"
+	}
 	if st.status != Completed || st.run == "" {
 		return row
 	}
@@ -163,6 +168,10 @@ func (s *scheduler) row(st *state) Row {
 	results, err := readResults(run, st.results)
 	if err != nil {
 		return row // it was not evaluated
+	}
+	row.evaluated = true
+	if _, ok := results.Overall["eval_loss"]; ok {
+		delete(row.Metrics, "test_loss") // the same under another name
 	}
 	for name, v := range results.Overall {
 		c := Cell{Value: v}
@@ -208,8 +217,11 @@ func (s *scheduler) compare(ctx context.Context, sum *Summary) error {
 		c = &Compare{}
 	}
 	rows := slices.DeleteFunc(slices.Clone(sum.Jobs), func(r Row) bool {
-		return r.Status != Completed || len(r.Metrics) == 0 || !s.ownEvaluation(r)
+		return !r.evaluated || !s.ownEvaluation(r)
 	})
+	if asked && len(rows) == 0 && sum.Counts[Completed] > 0 {
+		return errors.New("nothing is compared: no job that completed was evaluated")
+	}
 	base, label, err := s.baseline(c.Baseline)
 	if err != nil {
 		return err
@@ -439,50 +451,6 @@ func finite(sum *Summary) *Summary {
 		out.Jobs[i].Metrics = cells
 	}
 	return &out
-}
-
-// WriteCSV writes a line for every metric of every job, with numbers in full.
-func (sum *Summary) WriteCSV(w io.Writer) error {
-	out := csv.NewWriter(w)
-	rows := [][]string{{"job", "status", "run", "seconds", "metric", "value", "low", "high", "n", "delta", "delta_low", "delta_high", "p", "verdict", "decision"}}
-	for _, r := range sum.Jobs {
-		head := []string{r.Job, string(r.Status), filepath.Base(r.Run), decimal(r.Seconds)}
-		names := metricNames([]Row{r}, sum.Metric)
-		if len(names) == 0 {
-			rows = append(rows, append(head, "", "", "", "", "", "", "", "", "", "", r.Decision))
-		}
-		for _, name := range names {
-			c := r.Metrics[name]
-			line := append(slices.Clone(head), name, decimal(c.Value))
-			line = append(line, ends(c.Interval)...)
-			n := ""
-			if c.Interval != nil {
-				n = strconv.Itoa(c.Interval.N)
-			}
-			line = append(line, n)
-			if c.Delta == nil {
-				line = append(line, "", "", "", "", "")
-			} else {
-				line = append(append(line, decimal(c.Delta.Delta)), ends(c.Delta.Interval)...)
-				p := ""
-				if c.Delta.P != nil {
-					p = decimal(*c.Delta.P)
-				}
-				line = append(line, p, string(c.Delta.Verdict))
-			}
-			rows = append(rows, append(line, r.Decision))
-		}
-	}
-	return out.WriteAll(rows)
-}
-
-func decimal(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
-
-func ends(i *stats.Interval) []string {
-	if i == nil {
-		return []string{"", ""}
-	}
-	return []string{decimal(i.Low), decimal(i.High)}
 }
 
 // plain makes a text of data fit for a line of a table.

@@ -91,7 +91,10 @@ func (sum *Summary) grid(shape shape) grid {
 			v, ok := s.Metrics[name]
 			cell := ""
 			if ok {
-				cell = fmt.Sprintf("%s sd %s [%s, %s]", short(v.Mean), short(v.SD), short(v.Low), short(v.High))
+				cell = fmt.Sprintf("%s sd %s", short(v.Mean), short(v.SD))
+				if i == 0 && shape.interval || i > 0 && shape.intervals {
+					cell += fmt.Sprintf(" [%s, %s]", short(v.Low), short(v.High))
+				}
 			}
 			line = append(line, cell)
 			if i == 0 && compared {
@@ -109,8 +112,15 @@ func (sum *Summary) grid(shape shape) grid {
 
 // width is the number of columns that the rows of jobs take.
 func (g grid) width() int {
+	return columnsWidth(g.head, g.rows)
+}
+
+// seedsHead is the head of the table of seeds.
+func (g grid) seedsHead() []string { return append([]string{"combination", "seeds"}, g.head[2:]...) }
+
+func columnsWidth(head []string, rows [][]string) int {
 	var b strings.Builder
-	writeColumns(&b, g.head, g.rows)
+	writeColumns(&b, head, rows)
 	widest := 0
 	for line := range strings.Lines(b.String()) {
 		widest = max(widest, text.Width(strings.TrimSuffix(line, "\n")))
@@ -175,7 +185,12 @@ func (sum *Summary) WriteTable(w io.Writer, width int) error {
 	writeColumns(&b, g.head, g.rows)
 	if len(g.seeds) > 0 {
 		b.WriteString("\nover seeds: mean, standard deviation, 95 % interval of the mean\n")
-		writeColumns(&b, append([]string{"combination", "seeds"}, g.head[2:]...), g.seeds)
+		for _, shape := range narrower() {
+			if width > 0 && columnsWidth(g.seedsHead(), g.seeds) > width {
+				g = sum.grid(shape)
+			}
+		}
+		writeColumns(&b, g.seedsHead(), g.seeds)
 	}
 	failures := false
 	for _, r := range sum.Jobs {
@@ -245,7 +260,7 @@ func (sum *Summary) WriteMarkdown(w io.Writer) error {
 	writeMarkdownTable(&b, g.head, g.rows)
 	if len(g.seeds) > 0 {
 		b.WriteString("\nOver seeds: mean, standard deviation, 95 % interval of the mean.\n\n")
-		writeMarkdownTable(&b, append([]string{"combination", "seeds"}, g.head[2:]...), g.seeds)
+		writeMarkdownTable(&b, g.seedsHead(), g.seeds)
 	}
 	for _, r := range sum.Jobs {
 		if r.Error != "" {

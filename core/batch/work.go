@@ -141,6 +141,9 @@ func (s *scheduler) settle(st *state) {
 	dir, results := s.within(p.run), s.within(p.Results)
 	if w.config != nil && !isRun(dir) {
 		dir = s.orphan(w.jobID(s.folder.info.BatchID, p.Halved))
+		if all, ok := dataOf(dir); ok && all != w.data {
+			dir = "" // it was made just after the data had changed
+		}
 		results = filepath.Join(dir, "eval")
 	}
 	switch {
@@ -153,12 +156,15 @@ func (s *scheduler) settle(st *state) {
 	case p.Status == Completed && (w.config == nil || dir == ""):
 		s.note(st.Name, "was complete, but its run is gone: it is done again")
 		st.halved = 0
+	case p.Status == Failed && permanent(p.Class) && p.run != "" && dir == "":
+		s.note(st.Name, "failed, and its run is gone: it is done again")
+		st.halved = 0
 	case p.Status == Failed && permanent(p.Class) && !s.opt.RetryFailed:
 		st.run, st.text, st.class, st.earlier = dir, p.Error, p.Class, true
 		s.end(st, Failed)
 		s.note(st.Name, "is not tried again, since the same would happen; --retry-failed tries it all the same")
 	case w.config != nil && dir != "":
-		s.takeUp(st, dir)
+		s.takeUp(st, dir, p.Seconds)
 	}
 }
 
@@ -193,8 +199,8 @@ func (s *scheduler) stands(w *work, dir, results string) bool {
 }
 
 // takeUp makes a job go on with the run directory of an earlier start, if that
-// can be gone on with.
-func (s *scheduler) takeUp(st *state, dir string) {
+// can be gone on with. seconds is how long it took so far, as the journal has it.
+func (s *scheduler) takeUp(st *state, dir string, seconds float64) {
 	run, err := runs.Open(dir)
 	if err != nil {
 		return // it is gone: a new one is made
@@ -211,7 +217,7 @@ func (s *scheduler) takeUp(st *state, dir string) {
 		s.end(st, Completed)
 		return
 	}
-	st.run = dir
+	st.run, st.seconds = dir, seconds
 }
 
 // jobID is what run_meta.json of a run says about the work that it was made

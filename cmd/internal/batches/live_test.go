@@ -28,6 +28,7 @@ func TestBlock(t *testing.T) {
 		"[....................] c preparing",
 		"[....................] d step 3/100 loss nan",
 	}, block(running, counts, 79, 22))
+	assert.Equal(t, "1 of 4 jobs done", doneText(map[batch.Status]int{batch.Completed: 1, batch.Interrupted: 2, batch.Waiting: 1}), "what goes on is not done")
 	few := block(running, counts, 30, 4)
 	require.Len(t, few, 4)
 	assert.Equal(t, "and 2 jobs more", few[3])
@@ -47,7 +48,9 @@ func TestLiveOutput(t *testing.T) {
 	p.Event(batch.Event{Kind: batch.EventStep, Job: "a", Step: 1, TotalSteps: 2, Loss: &loss})
 	p.Event(batch.Event{Kind: batch.EventNote, Text: "evil \x1b[31m text"})
 	p.Event(batch.Event{Kind: batch.EventEnd, Job: "a", Status: batch.Completed, Seconds: 3})
-	p.Event(batch.Event{Kind: batch.EventSummary, Batch: "runs/b", Summary: &batch.Summary{Jobs: []batch.Row{{Job: "a", Status: batch.Completed}}}})
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "summary.md"), nil, 0o644))
+	p.Event(batch.Event{Kind: batch.EventSummary, Batch: dir, Summary: &batch.Summary{Jobs: []batch.Row{{Job: "a", Status: batch.Completed}}}})
 	data, err := os.ReadFile(f.Name())
 	require.NoError(t, err)
 	out := string(data)
@@ -55,5 +58,5 @@ func TestLiveOutput(t *testing.T) {
 	assert.NotContains(t, out, "\x1b[31m")
 	last := out[strings.LastIndex(out, "\x1b[J")+3:]
 	assert.True(t, strings.HasPrefix(last, "a: completed in 3.0s\n"), last)
-	assert.Contains(t, last, "summary: runs/b/summary.md")
+	assert.Contains(t, last, "summary: "+filepath.Join(dir, "summary.md"))
 }

@@ -80,7 +80,8 @@ const JSONHelp = `With --json, standard output holds one JSON object a line and 
   stopping    text
   summary     summary: batch_id, dir, plan, exit_code, stopped, counts, metric,
               baseline, jobs [{job, status, run, seconds, error, metrics {name:
-              {value, interval {low, high, n, method}, delta}}, decision}],
+              {value, interval {low, high, n, method}, delta}}, decision,
+              batch_size, note (where it is not as planned)}],
               groups [{name, jobs, metrics {name: {n, mean, sd, low, high}}}],
               decision, decision_job, reasons, problems
 
@@ -106,8 +107,9 @@ func (p *linePrinter) Event(ev batch.Event) {
 			p.print("")
 		}
 		_ = ev.Summary.WriteTable(p.w, p.width) // a reader that is gone does not stop a batch
-		if !p.quiet {
-			p.print("", "summary: "+filepath.Join(Path(ev.Batch), "summary.md"))
+		path := filepath.Join(ev.Batch, "summary.md")
+		if _, err := os.Stat(path); err == nil && !p.quiet { // the table says it when it could not be written
+			p.print("", "summary: "+Path(path))
 		}
 		return
 	}
@@ -210,7 +212,7 @@ func threads(n int) string {
 func over(counts map[batch.Status]int) int {
 	n := 0
 	for status, jobs := range counts {
-		if status.Over() {
+		if status.Over() && status != batch.Interrupted {
 			n += jobs
 		}
 	}

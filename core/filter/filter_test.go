@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/verifily/verifily-tui/tui/filter"
+	"github.com/verifily/verifily-tui/core/filter"
 )
 
 type row map[string]filter.Value

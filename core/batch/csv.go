@@ -1,0 +1,55 @@
+package batch
+
+import (
+	"encoding/csv"
+	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/verifily/verifily-tui/core/stats"
+)
+
+// WriteCSV writes a line for every metric of every job, with numbers in full.
+func (sum *Summary) WriteCSV(w io.Writer) error {
+	out := csv.NewWriter(w)
+	rows := [][]string{{"job", "status", "run", "seconds", "metric", "value", "low", "high", "n", "delta", "delta_low", "delta_high", "p", "verdict", "decision"}}
+	for _, r := range sum.Jobs {
+		head := []string{r.Job, string(r.Status), filepath.Base(r.Run), decimal(r.Seconds)}
+		names := metricNames([]Row{r}, sum.Metric)
+		if len(names) == 0 {
+			rows = append(rows, append(head, "", "", "", "", "", "", "", "", "", "", r.Decision))
+		}
+		for _, name := range names {
+			c := r.Metrics[name]
+			line := append(slices.Clone(head), name, decimal(c.Value))
+			line = append(line, ends(c.Interval)...)
+			n := ""
+			if c.Interval != nil {
+				n = strconv.Itoa(c.Interval.N)
+			}
+			line = append(line, n)
+			if c.Delta == nil {
+				line = append(line, "", "", "", "", "")
+			} else {
+				line = append(append(line, decimal(c.Delta.Delta)), ends(c.Delta.Interval)...)
+				p := ""
+				if c.Delta.P != nil {
+					p = decimal(*c.Delta.P)
+				}
+				line = append(line, p, string(c.Delta.Verdict))
+			}
+			rows = append(rows, append(line, r.Decision))
+		}
+	}
+	return out.WriteAll(rows)
+}
+
+func decimal(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+
+func ends(i *stats.Interval) []string {
+	if i == nil {
+		return []string{"", ""}
+	}
+	return []string{decimal(i.Low), decimal(i.High)}
+}
