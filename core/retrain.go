@@ -22,6 +22,7 @@ import (
 // RetrainOptions says what to retrain; only DatasetDir is needed.
 type RetrainOptions struct {
 	DatasetDir         string      // data set artifact: dataset.jsonl, hashes.json, ...
+	Sent               *SentData   // what config.yaml records in its place; nil: DatasetDir
 	BaseRunDir         string      // baseline: a run directory, or the id or name of a run in RunsDir
 	ContaminatedRunDir string      // run whose contamination.json counts, likewise
 	RunsDir            string      // where ids and names are looked up; empty means "runs"
@@ -32,6 +33,7 @@ type RetrainOptions struct {
 	Metric             string      // recorded; default f1
 	Notes              *string     // recorded
 	RequestID          string      // default: made up
+	JobID              string      // recorded in run_meta.json
 	CI, Privacy        bool        // recorded
 
 	// For mode real.
@@ -41,6 +43,10 @@ type RetrainOptions struct {
 	Events     func(engine.Event) // may be nil
 	Started    func(*runs.Run)    // is told the run directory of the training; may be nil
 }
+
+// SentData is a data set as the caller of a service named it, where the retrain
+// reads it under another path.
+type SentData = retrain.Sent
 
 // RetrainResult is what a retrain answers with.
 type RetrainResult = retrain.Result
@@ -61,8 +67,10 @@ func Retrain(ctx context.Context, opt RetrainOptions) (*RetrainResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckRetrain(opt); err != nil { // before the runs: the order of the errors is part of the contract
-		return nil, err
+	if opt.BaseRunDir != "" || opt.ContaminatedRunDir != "" { // first: the order of the errors is part of the contract
+		if err := CheckRetrain(opt); err != nil {
+			return nil, err
+		}
 	}
 	if opt.BaseRunDir != "" {
 		if opt.BaseRunDir, err = findRun("find baseline", opt.BaseRunDir, opt.RunsDir); err != nil {
@@ -85,9 +93,9 @@ func CheckRetrain(opt RetrainOptions) error {
 }
 
 func (opt *RetrainOptions) request() retrain.Request {
-	return retrain.Request{DatasetDir: opt.DatasetDir, BaseRunDir: opt.BaseRunDir, ContaminatedRunDir: opt.ContaminatedRunDir,
+	return retrain.Request{DatasetDir: opt.DatasetDir, Sent: opt.Sent, BaseRunDir: opt.BaseRunDir, ContaminatedRunDir: opt.ContaminatedRunDir,
 		Mode: opt.Mode, OutputDir: opt.OutputDir, ProjectID: opt.ProjectID, Seed: opt.Seed, Metric: opt.Metric,
-		Notes: opt.Notes, RequestID: opt.RequestID, CI: opt.CI, Privacy: opt.Privacy}
+		Notes: opt.Notes, RequestID: opt.RequestID, JobID: opt.JobID, CI: opt.CI, Privacy: opt.Privacy}
 }
 
 // train is mode real: it splits the data, trains with the native engine and

@@ -37,6 +37,8 @@ Every tick is a line in monitor_history.jsonl beside the config.
 start, stop, status and history are about monitors that verifily serve or verifily
 worker lets tick, also after a restart. run ticks in the foreground and needs
 neither: for cron and Slurm.`,
+		Example: `  verifily monitor start --config pipeline.yaml --interval 1h
+  verifily monitor run --config pipeline.yaml     # one tick, for cron`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.Args = func(_ *cobra.Command, args []string) error {
@@ -112,7 +114,7 @@ tick, and print its id.`,
 }
 
 func (a *app) startMonitor(ctx context.Context, f monitorFlags, place jobPlace) (err error) {
-	q, m, err := place.open(ctx, jobs.Options{Workers: -1}, a.log)
+	q, m, err := place.open(ctx, jobs.Options{Workers: -1}, nil, a.log)
 	if err != nil {
 		return err
 	}
@@ -166,7 +168,7 @@ func (a *app) aboutMonitor(cmd *cobra.Command, do func(ctx context.Context, m *m
 		if err := place.mustExist(); err != nil {
 			return err
 		}
-		q, m, err := place.open(cmd.Context(), jobs.Options{Workers: -1}, a.log)
+		q, m, err := place.open(cmd.Context(), jobs.Options{Workers: -1}, nil, a.log)
 		if err != nil {
 			return err
 		}

@@ -169,12 +169,12 @@ func (f *serveFlags) open(ctx context.Context, allowed *roots.Set, log *slog.Log
 	if workers == 0 {
 		workers = -1 // takes jobs and runs none
 	}
-	q, err := jobs.Open(ctx, jobs.Options{Database: f.database, DataDir: dir, Workers: workers, Heavy: work.Heavy, Logger: log,
+	q, err := jobs.Open(ctx, jobs.Options{Database: f.database, DataDir: dir, Workers: workers, Heavy: work.Heavy, Prepare: work.Absolute, Logger: log,
 		Kinds: server.Fenced(work.Kinds(work.Options{RunsDir: f.runsDir}), allowed, f.runsDir)})
 	if err != nil {
 		return nil, err
 	}
-	watches, err := monitor.Open(ctx, monitor.Options{Queue: q, Logger: log})
+	watches, err := monitor.Open(ctx, monitor.Options{Queue: q, Allowed: watchable(allowed), Logger: log})
 	if err == nil {
 		err = q.Start(ctx)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -17,6 +18,8 @@ import (
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/jobs"
 	"github.com/verifily/verifily-tui/core/monitor"
+	"github.com/verifily/verifily-tui/core/server"
+	"github.com/verifily/verifily-tui/core/server/roots"
 	"github.com/verifily/verifily-tui/core/work"
 )
 
@@ -41,8 +44,48 @@ func (p *jobPlace) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// open opens the queue at the place and the monitors in it.
-func (p *jobPlace) open(ctx context.Context, opt jobs.Options, log *slog.Logger) (*jobs.Queue, *monitor.Monitors, error) {
+// roots returns where jobs may go: the folders named, else the current and the
+// temporary one; and the data folder, which is made.
+func (p *jobPlace) roots(named []string) (*roots.Set, error) {
+	folders := slices.Clone(named)
+	if len(folders) == 0 {
+		folders = []string{".", os.TempDir()}
+	}
+	if p.database == "" {
+		if err := os.MkdirAll(p.dataDir, 0o700); err != nil {
+			return nil, &core.ConfigError{Detail: fault.Detail{Op: "make data folder", Path: p.dataDir, Err: cause(err), Hint: "name another with --data-dir"}}
+		}
+		folders = append(folders, p.dataDir)
+	}
+	allowed, err := roots.New(folders...)
+	if err != nil {
+		return nil, &core.ConfigError{Detail: fault.Detail{Reason: "--allow-path: must be a folder", Err: err}}
+	}
+	return allowed, nil
+}
+
+// mostWatched bounds how much of a folder is looked through for links that lead
+// out of the roots.
+const mostWatched = 10_000
+
+// watchable says which paths monitors may use: those in the roots, with all that
+// is in them, and those that are not there yet.
+func watchable(allowed *roots.Set) func(path string) error {
+	return func(path string) error {
+		if _, err := allowed.Creatable(path); err != nil {
+			return err
+		}
+		_, err := allowed.Folder(path, mostWatched)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // whoever reads it tells
+		}
+		return err
+	}
+}
+
+// open opens the queue at the place and the monitors in it, which may use what
+// is allowed; nil: anything.
+func (p *jobPlace) open(ctx context.Context, opt jobs.Options, allowed *roots.Set, log *slog.Logger) (*jobs.Queue, *monitor.Monitors, error) {
 	dir, err := filepath.Abs(p.dataDir)
 	if err != nil {
 		return nil, nil, err
@@ -52,7 +95,11 @@ func (p *jobPlace) open(ctx context.Context, opt jobs.Options, log *slog.Logger)
 	if err != nil {
 		return nil, nil, p.unusable(err)
 	}
-	m, err := monitor.Open(ctx, monitor.Options{Queue: q, Logger: log})
+	watching := monitor.Options{Queue: q, Logger: log}
+	if allowed != nil {
+		watching.Allowed = watchable(allowed)
+	}
+	m, err := monitor.Open(ctx, watching)
 	if err != nil {
 		return nil, nil, errors.Join(p.unusable(err), q.Close())
 	}
@@ -70,6 +117,7 @@ func (p *jobPlace) unusable(err error) error {
 func (a *app) worker() *cobra.Command {
 	var place jobPlace
 	var runsDir string
+	var allow []string
 	var grace time.Duration
 	workers := whole(16)
 	cmd := &cobra.Command{
@@ -80,6 +128,10 @@ this machine or another. With --database, any number of workers share one queue,
 and each must see the files that jobs name under the same paths. A job runs in one
 worker at a time; when a worker dies, another takes its jobs over, or the next one
 that starts.
+
+What a job or a monitor reads and writes must lie in the folders given with
+--allow-path or in the data folder; without --allow-path in the current folder, the
+data folder or the system's temporary folder. Links are followed first.
 
 SIGTERM and Ctrl-C end it: no new job is taken, what runs has --grace to finish,
 then it is stopped with a checkpoint and taken up again by another worker or the
@@ -102,8 +154,12 @@ Exit codes: 0 stopped, 1 configuration or usage, and a job that would not stop.`
 			case grace <= 0:
 				return usage("--grace: must be more than nothing", "")
 			}
-			return a.runWorker(cmd.Context(), place, jobs.Options{Workers: int(workers), Heavy: work.Heavy,
-				Kinds: work.Kinds(work.Options{RunsDir: runsDir})}, grace)
+			allowed, err := place.roots(allow)
+			if err != nil {
+				return err
+			}
+			return a.runWorker(cmd.Context(), place, jobs.Options{Workers: int(workers), Heavy: work.Heavy, Prepare: work.Absolute,
+				Kinds: server.Fenced(work.Kinds(work.Options{RunsDir: runsDir}), allowed, runsDir)}, allowed, grace)
 		},
 	}
 	flags := cmd.Flags()
@@ -111,12 +167,13 @@ Exit codes: 0 stopped, 1 configuration or usage, and a job that would not stop.`
 	place.flags(cmd)
 	flags.Var(&workers, "workers", "`JOBS` run at once, beside one that trains")
 	flags.StringVar(&runsDir, "runs-dir", "runs", "`FOLDER` of runs that jobs name by id")
+	flags.StringArrayVar(&allow, "allow-path", nil, "`PATH` that jobs may use, again for more")
 	flags.DurationVar(&grace, "grace", 30*time.Second, "`TIME` that running work has when the worker stops")
 	return cmd
 }
 
-func (a *app) runWorker(ctx context.Context, place jobPlace, opt jobs.Options, grace time.Duration) (err error) {
-	q, m, err := place.open(ctx, opt, a.log)
+func (a *app) runWorker(ctx context.Context, place jobPlace, opt jobs.Options, allowed *roots.Set, grace time.Duration) (err error) {
+	q, m, err := place.open(ctx, opt, allowed, a.log)
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,20 @@ func TestWorker(t *testing.T) {
 	assert.Len(t, strings.Split(verifily("monitor", "history", id), "\n"), 2)
 	assert.Equal(t, endless+" stopped", verifily("monitor", "stop", endless))
 
+	// Nor a job nor what a config names may lead out of the worker's folders.
+	job, err = q.Submit(ctx, jobs.Request{Kind: "RETRAIN", Input: json.RawMessage(`{"dataset_dir": "data", "output_dir": "/var/out"}`)})
+	require.NoError(t, err)
+	job, err = q.Wait(ctx, job.ID)
+	require.NoError(t, err)
+	assert.Equal(t, jobs.Failed, job.Status)
+	require.NotNil(t, job.Error)
+	assert.Contains(t, *job.Error, "outside")
+	require.NoError(t, os.WriteFile(filepath.Join(c.Dir, "pipeline.yaml"), []byte("run_dir: /var\n"), 0o644))
+	id = verifily("monitor", "start", "--config", "pipeline.yaml", "--max-ticks", "1")
+	require.Eventually(t, func() bool {
+		return strings.Contains(verifily("monitor", "status", id), "outside of the allowed paths")
+	}, time.Minute, 50*time.Millisecond)
+
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, c.Wait(), "%s", &c.errs)
 	assert.Contains(t, c.errs.String(), "stopping: no new job is taken")

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-
-	"github.com/verifily/verifily-tui/core/jobs/database"
 )
 
 // Handler does the work of one kind of job and returns its result, a JSON
@@ -53,17 +51,4 @@ func (a *Attempt) Record(ctx context.Context, output string) error {
 // called with the output that the job has there, or nothing.
 func (a *Attempt) Made(output string, undo func(recorded string) error) {
 	a.made, a.undo = &output, undo
-}
-
-// Alone says that no other job can have made an output that goes by this job's
-// request id: none has it as its result, and none of the same request has begun
-// and not finished.
-func (a *Attempt) Alone(ctx context.Context, output string) (bool, error) {
-	var n int
-	err := database.QueryRow(ctx, a.q.db, []any{&n}, `SELECT count(*) FROM verifily_job WHERE request_id = $1 AND id <> $2
-		AND (result_path = $3 OR attempt > 0 AND status IN ('QUEUED', 'RUNNING'))`, a.Job.RequestID, a.run.id, output)
-	if err != nil {
-		return false, fmt.Errorf("look for jobs of request %s: %w", a.Job.RequestID, err)
-	}
-	return n == 0, nil
 }

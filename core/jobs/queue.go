@@ -20,7 +20,10 @@ type Options struct {
 	Database string
 	DataDir  string             // made when it is not there; not needed with Database
 	Kinds    map[string]Handler // what the jobs of a kind do; may be nil in a process that only looks
-	Workers  int                // jobs run at once; 0 means 16
+	// Prepare changes the input of a job before it is taken, such as to write out
+	// relative paths. nil: nothing is changed.
+	Prepare func(kind string, input json.RawMessage) (json.RawMessage, error)
+	Workers int // jobs run at once; 0 means 16
 	// Heavy says which jobs take a whole machine, as a training does. Of those,
 	// HeavyWorkers (0 means 1) run at once, beside the others. nil: none.
 	Heavy        func(kind string, input json.RawMessage) bool

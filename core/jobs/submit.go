@@ -35,6 +35,12 @@ func (q *Queue) Submit(ctx context.Context, req Request) (Job, error) {
 	if _, ok := q.opt.Kinds[req.Kind]; !ok && q.opt.Kinds != nil {
 		return Job{}, fmt.Errorf("%w: %q", ErrUnknownKind, req.Kind)
 	}
+	if q.opt.Prepare != nil {
+		var err error
+		if req.Input, err = q.opt.Prepare(req.Kind, req.Input); err != nil {
+			return Job{}, fmt.Errorf("submit job: %w", err)
+		}
+	}
 	job, err := q.jobOf(req)
 	if err != nil {
 		return Job{}, err

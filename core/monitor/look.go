@@ -21,12 +21,19 @@ const (
 )
 
 // look makes one tick. before holds the metric of the ticks in the window, the
-// oldest first. A tick that cannot be made has the decision ERROR, and the error
-// says why; when ctx ends, there is none.
-func look(ctx context.Context, config string, number int, before []float64) (Tick, error) {
+// oldest first. allowed, where it is not nil, is asked before anything is read. A
+// tick that cannot be made has the decision ERROR, and the error says why; when
+// ctx ends, there is none.
+func look(ctx context.Context, config string, number int, before []float64, allowed func(path string) error) (Tick, error) {
 	t := Tick{TickNumber: number, Timestamp: time.Now().UTC().Format(time.RFC3339), Decision: failed}
+	if err := allow(allowed, config); err != nil {
+		return t, err
+	}
 	p, err := loadPipeline(config)
 	if err != nil {
+		return t, err
+	}
+	if err := allow(allowed, p.runDir, p.trainData, p.evalData, p.baselineRun); err != nil {
 		return t, err
 	}
 	in, err := decision.Gather(ctx, decision.Sources{Run: p.runDir, Baseline: p.baselineRun}, p.criteria, nil)
@@ -51,6 +58,20 @@ func look(ctx context.Context, config string, number int, before []float64) (Tic
 		t.RegressionDetected = t.Delta != nil && *t.Delta < regression
 	}
 	return t, nil
+}
+
+// allow asks whether paths may be used; those that are empty are none.
+func allow(allowed func(path string) error, paths ...string) error {
+	for _, path := range paths {
+		if path == "" || allowed == nil {
+			continue
+		}
+		if err := allowed(path); err != nil {
+			return &fault.ConfigError{Detail: fault.Detail{Op: "watch", Path: path, Err: err,
+				Hint: "name paths that the service may use, or start it with --allow-path"}}
+		}
+	}
+	return nil
 }
 
 // delta is how far a value is from the mean of those before it; of a first tick,

@@ -57,16 +57,21 @@ type Request struct {
 
 // Options say how to open Monitors.
 type Options struct {
-	Queue  *jobs.Queue  // whose database is used, and which takes the retrains
-	Logger *slog.Logger // nil: silent
+	Queue *jobs.Queue // whose database is used, and which takes the retrains
+	// Allowed refuses the paths that monitors may not use, whether or not they are
+	// there. It is asked at every tick, since what a config names and where links
+	// lead may change. nil: all may be used.
+	Allowed func(path string) error
+	Logger  *slog.Logger // nil: silent
 }
 
 // Monitors are the monitors of a database. All methods may be called
 // concurrently.
 type Monitors struct {
-	queue *jobs.Queue
-	db    database.DB
-	log   *slog.Logger
+	queue   *jobs.Queue
+	db      database.DB
+	allowed func(path string) error // nil: all may be used
+	log     *slog.Logger
 
 	mu    sync.Mutex
 	here  map[string]context.CancelFunc // monitors that tick in this process
@@ -78,7 +83,7 @@ func Open(ctx context.Context, opt Options) (*Monitors, error) {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
-	m := &Monitors{queue: opt.Queue, db: opt.Queue.Database(), log: opt.Logger, here: map[string]context.CancelFunc{},
+	m := &Monitors{queue: opt.Queue, db: opt.Queue.Database(), allowed: opt.Allowed, log: opt.Logger, here: map[string]context.CancelFunc{},
 		claim: make(chan struct{}, 1)}
 	if err := m.db.Create(ctx, schema); err != nil {
 		return nil, fmt.Errorf("open monitors: %w", err)

@@ -29,14 +29,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // place is a database of its own for one test.
 type place struct {
-	t   *testing.T
-	opt jobs.Options
+	t       *testing.T
+	opt     jobs.Options
+	allowed func(path string) error
 }
 
 func onEach(t *testing.T, test func(t *testing.T, p place)) {
 	t.Helper()
 	jobstest.OnEach(t, func(t *testing.T, database string) {
-		test(t, place{t, jobs.Options{Database: database, DataDir: t.TempDir()}})
+		test(t, place{t: t, opt: jobs.Options{Database: database, DataDir: t.TempDir()}})
 	})
 }
 
@@ -54,7 +55,7 @@ func (p place) start() *process {
 	q, err := jobs.Open(patient(p.t), opt)
 	require.NoError(p.t, err)
 	require.NoError(p.t, q.Start(patient(p.t)))
-	m, err := monitor.Open(patient(p.t), monitor.Options{Queue: q})
+	m, err := monitor.Open(patient(p.t), monitor.Options{Queue: q, Allowed: p.allowed})
 	require.NoError(p.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -380,8 +381,37 @@ func TestTickThatCannotBeMade(t *testing.T) {
 	})
 }
 
+// What a config names may change after a monitor was started: every tick asks, and
+// one that is refused reads nothing and writes nothing.
+func TestPathsAreAskedForAtEveryTick(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		for _, refused := range []string{"pipeline.yaml", "elsewhere", "train.jsonl", "test.jsonl", "base", "monitor_history.jsonl"} {
+			s := newScene(t)
+			s.put("pipeline.yaml", "run_dir: elsewhere\ntrain_data: train.jsonl\neval_data: test.jsonl\nbaseline_run: base\n")
+			p.allowed = func(path string) error {
+				if filepath.Base(path) == refused {
+					return fmt.Errorf("outside: %s", refused)
+				}
+				return nil
+			}
+			m := p.start()
+			id, err := m.Start(patient(t), request(s.config, 60, 1))
+			require.NoError(t, err)
+			st := until(t, m, id, "complete", completed)
+			m.stop()
+			assert.Equal(t, "ERROR", st.LastTick.Decision, refused)
+			require.NotNil(t, st.Error, refused)
+			if refused == "monitor_history.jsonl" {
+				assert.NoFileExists(t, filepath.Join(filepath.Dir(s.config), refused))
+			} else {
+				assert.Contains(t, *st.Error, "outside: "+refused)
+			}
+		}
+	})
+}
+
 func TestStartRefuses(t *testing.T) {
-	m := place{t, jobs.Options{DataDir: t.TempDir()}}.start()
+	m := place{t: t, opt: jobs.Options{DataDir: t.TempDir()}}.start()
 	s := newScene(t)
 	s.pipeline()
 	bad := func(name, content string) string { return s.put(name, content) }

@@ -173,7 +173,7 @@ func (m *Monitors) tick(ctx context.Context, w *watched) (bool, error) {
 		return false, err
 	}
 	begun := time.Now()
-	t, failure := look(ctx, w.set.ConfigPath, w.count+1, before)
+	t, failure := look(ctx, w.set.ConfigPath, w.count+1, before, m.allowed)
 	if failure == nil && w.set.AllowRetrain && mayRetrain(t) {
 		failure = m.retrain(ctx, w, &t)
 	}
@@ -271,7 +271,11 @@ func (m *Monitors) store(ctx context.Context, w *watched, t Tick, status string,
 // write adds a tick to the file beside the config. The database has it, so a
 // folder that cannot be written does not end the monitor.
 func (m *Monitors) write(w *watched, t Tick) {
-	if err := appendTick(w.set.ConfigPath, line{Tick: t, MonitorID: &w.id}); err != nil {
+	err := allow(m.allowed, historyPath(w.set.ConfigPath))
+	if err == nil {
+		err = appendTick(w.set.ConfigPath, line{Tick: t, MonitorID: &w.id})
+	}
+	if err != nil {
 		m.log.Warn("a tick is missing in the history file", "monitor", w.id, "tick", t.TickNumber, "cause", err)
 	}
 }

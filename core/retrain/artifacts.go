@@ -298,17 +298,27 @@ func (j *job) configObject() canonical.Object {
 		}
 		return s
 	}
+	dataset, _ := j.recorded()
 	var notes any
 	if j.req.Notes != nil {
 		notes = strings.ToValidUTF8(*j.req.Notes, "\ufffd")
 	}
 	return canonical.Object{
 		{Key: "task", Value: j.eval.task}, {Key: "mode", Value: j.req.Mode}, {Key: "seed", Value: j.eval.seed},
-		{Key: "metric", Value: j.req.Metric}, {Key: "dataset_dir", Value: j.req.DatasetDir},
+		{Key: "metric", Value: j.req.Metric}, {Key: "dataset_dir", Value: dataset},
 		{Key: "base_run_dir", Value: optional(j.req.BaseRunDir)},
 		{Key: "contaminated_run_dir", Value: optional(j.req.ContaminatedRunDir)},
 		{Key: "notes", Value: notes},
 	}
+}
+
+// recorded is the data set as config.yaml has it, and where it starts, empty for
+// the current folder.
+func (j *job) recorded() (dataset, from string) {
+	if j.req.Sent != nil {
+		return j.req.Sent.DatasetDir, j.req.Sent.WorkingDir
+	}
+	return j.req.DatasetDir, ""
 }
 
 // configYAML renders a flat object of texts, whole numbers and null, a line each.

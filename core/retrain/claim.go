@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -27,83 +26,84 @@ const (
 	tempPrefix  = ".retrain_"
 )
 
-// takeNumber gives out the next free number of a folder of retrains. A number
-// is given out once, to one caller of one process.
-func takeNumber(ctx context.Context, folder string) (int, error) {
-	unlock, err := lockCounter(ctx, folder)
-	if err != nil {
-		return 0, err
-	}
-	n, err := nextNumber(folder)
-	return n, errors.Join(err, unlock())
+// claim is a number that somebody waits for.
+type claim struct {
+	number int
+	err    error
 }
 
-// counters has a lock for each folder: the lock of the file system keeps
-// processes apart, this one spares goroutines of one process the polling.
-var counters sync.Map // of absolute path to chan struct{}
+// takeNumber gives out the next free number of a folder of retrains. A number
+// is given out once, to one caller of one process.
+func (p *place) takeNumber(ctx context.Context) (int, error) {
+	c := &claim{}
+	if err := p.numbers.do(ctx, c, p.giveOut); err != nil {
+		return 0, err
+	}
+	return c.number, c.err
+}
 
-// lockCounter takes the lock of a folder's counter. A file system without locks
-// is used without: the numbers stay unique there too, since a directory never
-// replaces another.
-func lockCounter(ctx context.Context, folder string) (unlock func() error, err error) {
-	key, err := filepath.Abs(folder)
-	if err != nil {
-		return nil, err
+// giveOut gives out a number to each who waits for one.
+func (p *place) giveOut(ctx context.Context, claims []*claim) error {
+	unlock, err := p.lockCounter(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	made, _ := counters.LoadOrStore(key, make(chan struct{}, 1))
-	turn := made.(chan struct{})
-	select {
-	case turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err == nil {
+		err = errors.Join(p.nextNumbers(claims), unlock())
 	}
-	l := flock.New(filepath.Join(folder, counterFile), flock.SetPermissions(0o644),
+	for _, c := range claims {
+		c.err = err
+	}
+	return nil
+}
+
+// lockCounter takes the lock that keeps processes apart. A file system without
+// locks is used without: the numbers stay unique there too, since a directory
+// never replaces another.
+func (p *place) lockCounter(ctx context.Context) (unlock func() error, err error) {
+	l := flock.New(filepath.Join(p.dir, counterFile), flock.SetPermissions(0o644),
 		flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK)) // a pipe is not waited for
 	ok, err := l.TryLockContext(ctx, 2*time.Millisecond)
 	if !ok && ctx.Err() != nil {
-		<-turn
-		return nil, ctx.Err()
+		return nil, errors.Join(ctx.Err(), l.Close())
 	}
 	var denied *fs.PathError
 	if !ok && errors.As(err, &denied) && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)) {
-		<-turn
-		return nil, fmt.Errorf("lock %s: %w", folder, err)
+		return nil, fmt.Errorf("lock %s: %w", p.dir, err)
 	}
-	return func() error {
-		err := l.Close()
-		<-turn
-		return err
-	}, nil
+	return l.Close, nil
 }
 
-// nextNumber reads the counter, passes over directories that other programs
+// nextNumbers reads the counter, passes over directories that other programs
 // made, and writes the counter back. A counter that is not there, or that a
 // crash left empty, is found again from the directories.
-func nextNumber(folder string) (int, error) {
-	path := filepath.Join(folder, counterFile)
+func (p *place) nextNumbers(claims []*claim) error {
+	path := filepath.Join(p.dir, counterFile)
 	const most = 64 // bytes: it is a number
 	data, err := regular.Read(path, most)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
+		return err
 	}
 	last, err := strconv.Atoi(strings.TrimSpace(string(data)))
 	if err != nil || last < 0 {
-		if last, err = lastNumber(folder); err != nil {
-			return 0, err
+		if last, err = lastNumber(p.dir); err != nil {
+			return err
 		}
 	}
-	n := last + 1
-	for {
-		_, err := os.Lstat(filepath.Join(folder, fmt.Sprintf(numberedName, n)))
-		if errors.Is(err, fs.ErrNotExist) {
-			break
+	for _, c := range claims {
+		for {
+			last++
+			_, err := os.Lstat(filepath.Join(p.dir, fmt.Sprintf(numberedName, last)))
+			if errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return 0, err
-		}
-		n++
+		c.number = last
 	}
-	return n, os.WriteFile(path, []byte(strconv.Itoa(n)+"\n"), 0o644)
+	return os.WriteFile(path, []byte(strconv.Itoa(last)+"\n"), 0o644)
 }
 
 // lastNumber is the highest number of a directory in the folder.

@@ -19,31 +19,60 @@ var tempPattern = regexp.MustCompile(`^\.retrain_[0-9a-f]{16}$`)
 
 // makeTemp makes a hidden folder that becomes the directory of a retrain. It is
 // locked until the file is closed, which is nil on a file system without locks.
-func makeTemp(folder string) (string, *os.File, error) {
-	sweep(folder)
+func (p *place) makeTemp() (string, *os.File, error) {
+	p.sweep()
 	for {
 		var b [8]byte
 		_, _ = rand.Read(b[:]) // never fails: it ends the program where there is no randomness
-		dir := filepath.Join(folder, tempPrefix+hex.EncodeToString(b[:]))
-		err := os.Mkdir(dir, 0o755)
-		if errors.Is(err, fs.ErrExist) {
-			continue
+		dir := filepath.Join(p.dir, tempPrefix+hex.EncodeToString(b[:]))
+		p.temps.Store(dir, true)
+		lock, err := makeLocked(dir)
+		if err == nil {
+			return dir, lock, nil
 		}
-		if err != nil {
+		p.temps.Delete(dir)
+		// One that is there is somebody's, and one that is gone or locked was swept
+		// between the making and the lock.
+		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, errSwept) {
 			return "", nil, err
 		}
-		lock, err := lockFolder(dir, syscall.LOCK_EX)
-		if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
-			continue // swept between the making and the lock
-		}
-		return dir, lock, nil
 	}
 }
 
-// sweep removes the hidden folders of programs that were killed. That of one
-// that still works is locked; where nothing can be locked, nothing is removed.
-func sweep(folder string) {
-	entries, err := os.ReadDir(folder)
+var errSwept = errors.New("another program removes the folder")
+
+func makeLocked(dir string) (*os.File, error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := lockFolder(dir, syscall.LOCK_EX)
+	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
+		return nil, errSwept
+	}
+	return lock, nil // nil on a file system without locks
+}
+
+const (
+	// sweptAlways is how many entries a folder may have to be read for every
+	// retrain. A larger one takes milliseconds, and is read in a tenth of the time
+	// at most.
+	sweptAlways = 256
+	sweepShare  = 10
+)
+
+// sweep removes the hidden folders of programs that were killed, unless a large
+// folder has just been read. That of one that still works is locked; where nothing
+// can be locked, nothing is removed.
+func (p *place) sweep() {
+	if !p.sweeping.TryLock() {
+		return // somebody is at it
+	}
+	defer p.sweeping.Unlock()
+	begun := time.Now()
+	if begun.Before(p.sweepAt) {
+		return
+	}
+	entries, err := os.ReadDir(p.dir)
 	if err != nil {
 		return // whoever makes a folder is told
 	}
@@ -51,11 +80,17 @@ func sweep(folder string) {
 		if !e.IsDir() || !tempPattern.MatchString(e.Name()) {
 			continue
 		}
-		path := filepath.Join(folder, e.Name())
+		path := filepath.Join(p.dir, e.Name())
+		if _, ours := p.temps.Load(path); ours {
+			continue
+		}
 		if lock, err := lockFolder(path, syscall.LOCK_EX); err == nil {
 			_ = os.RemoveAll(path) // hidden and harmless if it stays
 			_ = lock.Close()
 		}
+	}
+	if len(entries) > sweptAlways {
+		p.sweepAt = time.Now().Add(sweepShare * time.Since(begun))
 	}
 }
 

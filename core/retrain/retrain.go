@@ -27,6 +27,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/verifily/verifily-tui/core/dataset/artifact"
 	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/runs"
@@ -58,6 +59,7 @@ const (
 // Request says what to retrain.
 type Request struct {
 	DatasetDir         string      // a data set artifact
+	Sent               *Sent       // recorded in its place; nil: as it is
 	BaseRunDir         string      // baseline; empty: none
 	ContaminatedRunDir string      // a run whose contamination.json counts; empty: none
 	Mode               string      // mock or real; empty: mock
@@ -67,7 +69,14 @@ type Request struct {
 	Metric             string      // the metric that matters, recorded; empty: f1
 	Notes              *string     // recorded; nil: null
 	RequestID          string      // empty: made up
+	JobID              string      // recorded in run_meta.json; empty: none
 	CI, Privacy        bool        // recorded in usage.json
+}
+
+// Sent is a data set as it was named where the retrain was asked for.
+type Sent struct {
+	DatasetDir string
+	WorkingDir string // where it starts if it is relative
 }
 
 // Deps are what a retrain needs from outside.
@@ -143,20 +152,27 @@ func (r *Request) complete() error {
 // Check finds out, before anything is made, whether a request can be served:
 // its values, the data set's files, the mode, in this order.
 func Check(req *Request, getenv func(string) string) error {
+	_, err := check(req, getenv)
+	return err
+}
+
+// check returns the data set, which is not verified yet.
+func check(req *Request, getenv func(string) string) (*artifact.Artifact, error) {
 	if err := req.complete(); err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := loadArtifact(req.DatasetDir); err != nil {
-		return err
+	a, err := loadArtifact(req.DatasetDir)
+	if err != nil {
+		return nil, err
 	}
 	if getenv == nil {
 		getenv = os.Getenv
 	}
 	if req.Mode == ModeReal && getenv(RealModeVariable) != "1" {
-		return &fault.ConfigError{Detail: fault.Detail{Op: "retrain", Err: ErrRealModeDisabled,
+		return nil, &fault.ConfigError{Detail: fault.Detail{Op: "retrain", Err: ErrRealModeDisabled,
 			Hint: "set it where the program runs, or use mode mock"}}
 	}
-	return nil
+	return a, nil
 }
 
 // Run serves a request. The errors are those of Check; *fault.DataError for a
@@ -164,7 +180,8 @@ func Check(req *Request, getenv func(string) string) error {
 // cannot be read; *fault.EvalError for a baseline; those of Deps.Train; and
 // *fault.TrainingError when the directory cannot be written.
 func Run(ctx context.Context, req Request, deps Deps) (*Result, error) {
-	if err := Check(&req, deps.Getenv); err != nil {
+	data, err := check(&req, deps.Getenv)
+	if err != nil {
 		return nil, err
 	}
 	if deps.Now == nil {
@@ -177,7 +194,7 @@ func Run(ctx context.Context, req Request, deps Deps) (*Result, error) {
 		deps.Environment.GPU = map[string]any{}
 	}
 	j := &job{ctx: ctx, req: req, deps: deps, start: deps.Now()}
-	if err := j.open(); err != nil {
+	if err := j.open(data); err != nil {
 		return nil, err
 	}
 	s, err := enter(ctx, j.req.OutputDir)
@@ -207,9 +224,9 @@ type job struct {
 }
 
 // open reads and verifies what the request names.
-func (j *job) open() error {
+func (j *job) open(data *artifact.Artifact) error {
 	var err error
-	if j.source, err = openSource(j.ctx, j.req.DatasetDir); err != nil {
+	if j.source, err = openSource(j.ctx, data); err != nil {
 		return err
 	}
 	j.sources.Baseline = j.req.BaseRunDir

@@ -1,12 +1,18 @@
 package retrain
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/verifily/verifily-tui/core/dataset"
 	"github.com/verifily/verifily-tui/core/dataset/artifact"
@@ -54,30 +60,19 @@ type source struct {
 }
 
 // openSource reads a data set artifact and holds it against its hashes.
-func openSource(ctx context.Context, dir string) (*source, error) {
-	a, err := loadArtifact(dir)
-	if err != nil {
-		return nil, err
-	}
+func openSource(ctx context.Context, a *artifact.Artifact) (*source, error) {
 	if _, err := a.Verify(ctx); err != nil {
 		return nil, err
 	}
 	s := &source{Artifact: a}
-	if s.sum, err = dataset.SHA256(ctx, a.DataPath()); err != nil {
-		return nil, err
-	}
-	err = dataset.Lines(ctx, a.DataPath(), func(int, []byte, bool) error {
-		s.rows++
-		return nil
-	})
-	if err != nil {
+	if err := s.readRows(ctx); err != nil {
 		return nil, err
 	}
 	if s.rows == 0 {
 		return nil, &fault.DataError{Detail: fault.Detail{Op: "read data set", Path: a.DataPath(), Reason: "holds no rows"}}
 	}
 	for _, name := range []string{artifact.DataName, artifact.HashesName, artifact.ManifestName, artifact.ReportName} {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(a.Dir, name)
 		info, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -94,4 +89,44 @@ func openSource(ctx context.Context, dir string) (*source, error) {
 		}
 	}
 	return s, nil
+}
+
+// rowReaders are kept: a row is short, and the block that it is read in is not.
+var rowReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
+
+// readRows hashes dataset.jsonl and counts its rows, the lines that are not
+// blank.
+func (s *source) readRows(ctx context.Context) error {
+	f, err := dataset.OpenStream(ctx, s.DataPath())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // opened for reading only
+	hash := sha256.New()
+	lines := rowReaders.Get().(*bufio.Reader)
+	defer rowReaders.Put(lines)
+	defer lines.Reset(nil)
+	lines.Reset(io.TeeReader(f, hash))
+	blank, first := true, true
+	for {
+		part, err := lines.ReadSlice('\n')
+		if first {
+			part, first = bytes.TrimPrefix(part, []byte("\ufeff")), false
+		}
+		blank = blank && len(bytes.TrimSpace(part)) == 0
+		if errors.Is(err, bufio.ErrBufferFull) { // the line goes on
+			continue
+		}
+		if !blank {
+			s.rows++
+		}
+		blank = true
+		if errors.Is(err, io.EOF) {
+			s.sum = hex.EncodeToString(hash.Sum(nil))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }

@@ -39,7 +39,11 @@ func (j *job) write() (res *Result, err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, j.writeError(err)
 	}
-	temp, lock, err := makeTemp(folder)
+	shared, err := placeOf(folder)
+	if err != nil {
+		return nil, j.writeError(err)
+	}
+	temp, lock, err := shared.makeTemp()
 	if err != nil {
 		return nil, j.writeError(err)
 	}
@@ -47,6 +51,7 @@ func (j *job) write() (res *Result, err error) {
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(temp))
 		}
+		shared.temps.Delete(temp)
 		if lock != nil {
 			_ = lock.Close() // a folder: nothing was written to it
 		}
@@ -57,25 +62,25 @@ func (j *job) write() (res *Result, err error) {
 		}
 	}
 	for {
-		n, err := takeNumber(j.ctx, folder)
+		n, err := shared.takeNumber(j.ctx)
 		if err != nil {
 			return nil, j.writeError(err)
 		}
-		final := filepath.Join(folder, fmt.Sprintf(numberedName, n))
-		res, err = j.fill(temp, filepath.Base(final))
+		w := &writer{dir: temp, sums: map[string]string{}}
+		name := fmt.Sprintf(numberedName, n)
+		res, err = j.fill(w, name)
 		if err == nil {
-			err = publish(temp, final)
+			err = shared.end(&ending{temp: temp, final: filepath.Join(folder, name), files: w.written})
 		}
 		if errors.Is(err, fs.ErrExist) {
 			continue // another program, which does not know the counter, took the name
 		}
-		if err == nil {
-			err = flush(folder, nil, []string{folder})
-		}
 		if err != nil {
 			return nil, j.writeError(err)
 		}
-		res.RunDir, res.Artifacts = final, artifactsIn(final)
+		res.ElapsedMS = milliseconds(j.deps.Now().Sub(j.start))
+		res.RunDir = filepath.Join(folder, name)
+		res.Artifacts = artifactsIn(res.RunDir)
 		return res, nil
 	}
 }
@@ -90,11 +95,10 @@ func (j *job) writeError(err error) error {
 		Hint: "check the output folder, its permissions and the free space"}}
 }
 
-// fill writes all files of a directory with the given name into temp.
-func (j *job) fill(temp, runID string) (*Result, error) {
-	w := &writer{dir: temp, sums: map[string]string{}}
-	for _, sub := range []string{"eval", "decision"} {
-		if err := os.MkdirAll(filepath.Join(temp, sub), 0o755); err != nil {
+// fill writes all files of a directory with the given name.
+func (j *job) fill(w *writer, runID string) (*Result, error) {
+	for _, sub := range subfolders {
+		if err := os.MkdirAll(filepath.Join(w.dir, sub), 0o755); err != nil {
 			return nil, err
 		}
 	}
@@ -115,7 +119,7 @@ func (j *job) fill(temp, runID string) (*Result, error) {
 			return nil, err
 		}
 	}
-	verdict, usage, err := j.decide(temp, runID)
+	verdict, usage, err := j.decide(w.dir, runID)
 	if err != nil {
 		return nil, err
 	}
@@ -142,12 +146,8 @@ func (j *job) fill(temp, runID string) (*Result, error) {
 	if err := errors.Join(w.put("audit_log.jsonl", line), w.seal(ids)); err != nil {
 		return nil, err
 	}
-	folders := []string{filepath.Join(temp, "eval"), filepath.Join(temp, "decision"), temp}
-	if err := flush(filepath.Dir(temp), w.written, folders); err != nil {
-		return nil, err
-	}
 	return &Result{JobType: "RETRAIN", Decision: verdict.Recommendation, ExitCode: verdict.ExitCode,
-		EvalSummary: j.eval.summary(), Usage: usage, ElapsedMS: milliseconds(j.deps.Now().Sub(j.start)),
+		EvalSummary: j.eval.summary(), Usage: usage,
 		Reasons: verdict.Reasons, Gates: verdict.Gates}, nil
 }
 
@@ -196,6 +196,9 @@ func (j *job) record(w *writer, runID string) (identity, error) {
 	if wd := j.workingDir(); wd != "" {
 		meta = append(meta, canonical.Member{Key: "working_dir", Value: wd})
 	}
+	if j.req.JobID != "" {
+		meta = append(meta, canonical.Member{Key: "job_id", Value: j.req.JobID})
+	}
 	return ids, errors.Join(
 		w.put("config.yaml", text), w.putJSON("environment.json", j.deps.Environment),
 		w.put("eval/eval_results.json", results), w.putJSON("run_meta.json", meta))
@@ -204,8 +207,12 @@ func (j *job) record(w *writer, runID string) (identity, error) {
 // workingDir is where the folders of config.yaml start, empty when all of them
 // are absolute or it is not known.
 func (j *job) workingDir() string {
-	for _, dir := range []string{j.req.DatasetDir, j.req.BaseRunDir, j.req.ContaminatedRunDir} {
+	dataset, from := j.recorded()
+	for _, dir := range []string{dataset, j.req.BaseRunDir, j.req.ContaminatedRunDir} {
 		if dir != "" && !filepath.IsAbs(dir) {
+			if from != "" {
+				return from
+			}
 			wd, _ := os.Getwd()
 			return wd
 		}

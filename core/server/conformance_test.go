@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,6 +97,7 @@ func TestRefusals(t *testing.T) {
 		{"ci is a text", with(`"ci": "yes"`), 422, invalid, "body -> ci: Input should be a valid boolean"},
 		{"a project that is a path", with(`"project_id": "../up"`), 422, invalid, "body -> project_id: Input should be letters, digits and . _ -, at most 128, the first one no . or -"},
 		{"given twice", with(`"seed": 1, "seed": 2`), 422, invalid, "body -> seed: is given twice"},
+		{"a seed that takes long to reckon with", with(`"seed": ` + strings.Repeat("9", 4301)), 422, invalid, "body -> seed: Input should have at most 4300 digits"},
 		{"every bad field", `{"dataset_dir": 1, "seed": "x", "mode": 2, "notes": 3}`, 422, invalid,
 			"body -> dataset_dir: Input should be a valid string; body -> seed: Input should be a valid integer; " +
 				"body -> mode: Input should be a valid string; body -> notes: Input should be a valid string"},
@@ -229,6 +232,11 @@ func TestDefaultOutput(t *testing.T) {
 	a := s.post("/v1/retrain", fmt.Sprintf(`{"dataset_dir": %q}`, s.dataset("data")), "X-Project-ID", project)
 	require.Equal(t, 200, a.status, "%s", a.body)
 	assert.Equal(t, out+"/runs/retrain_0001", a.doc["run_dir"])
+
+	s = start(t, setup{})
+	a = s.post("/v1/retrain", fmt.Sprintf(`{"dataset_dir": %q}`, s.dataset("data")), "X-Project-ID", project)
+	assert.Equal(t, 403, a.status)
+	assert.Equal(t, "body -> output_dir: is needed, as "+out+", where retrains go without one, is outside of the paths that this server may use", a.failure().Message)
 }
 
 // TestProject: the header, then the body, then default.
@@ -303,6 +311,24 @@ func TestKey(t *testing.T) {
 	assert.NotContains(t, s.logs.String(), key)
 }
 
+// TestKeyInTheWrongPlace: a key that a client puts where it does not belong stays
+// out of the log, and the refusal says where it does belong.
+func TestKeyInTheWrongPlace(t *testing.T) {
+	const key = "a-key-0123456789"
+	s := start(t, setup{options: func(o *server.Options) { o.APIKey = key }})
+	body := s.retrainBody(s.dataset("data"))
+	assert.Equal(t, 200, s.post("/v1/jobs/retrain", body, "X-Project-ID", key).status)
+	s.post("/v1/jobs/retrain", body, "Idempotency-Key", key, "User-Agent", key)
+	s.get("/v1/jobs?status=" + key)
+	s.get("/v1/jobs/" + key)
+	s.get("/" + key)
+	a := s.do(key, "/v1/jobs", nil, "Authorization", "")
+	assert.Equal(t, "needs a key: send it in the header Authorization, after the word Bearer", a.failure().Message)
+	require.NoError(t, s.stop())
+	assert.NotContains(t, s.logs.String(), key)
+	assert.Contains(t, s.logs.String(), `"method":"other"`)
+}
+
 // TestRedaction: bearer tokens and long hex runs are blotted out of messages.
 func TestRedaction(t *testing.T) {
 	s := start(t, setup{})
@@ -374,6 +400,21 @@ func TestDocuments(t *testing.T) {
 	assert.NotContains(t, seed, "format", "a seed has any size")
 	assert.Equal(t, []any{"dataset_dir"}, schemas["RetrainRequest"].(map[string]any)["required"])
 
+	for path, statuses := range map[string][]string{"/v1/retrain": {"200", "400", "401", "403", "404", "413", "422", "429", "500", "503"},
+		"/v1/jobs/eval":    {"200", "400", "401", "403", "413", "422", "429", "500", "503"},
+		"/v1/monitor/stop": {"200", "401", "403", "404", "422", "429", "500", "503"}} {
+		assert.ElementsMatch(t, statuses, slices.Collect(maps.Keys(paths[path].(map[string]any)["post"].(map[string]any)["responses"].(map[string]any))), path)
+	}
+	assert.Contains(t, schemas["Unready"].(map[string]any)["properties"], "checks", "of a /ready that is 503")
+	notes := schemas["RetrainRequest"].(map[string]any)["properties"].(map[string]any)["notes"].(map[string]any)
+	assert.Equal(t, []any{"string", "null"}, notes["type"])
+	for _, link := range regexp.MustCompile(`href="#([^"]+)"`).FindAllStringSubmatch(string(page.body), -1) {
+		assert.Contains(t, string(page.body), `id="`+link[1]+`"`)
+	}
+	for _, name := range []string{"Usage", "BillableUnits", "Timing", "Artifacts", "Tick", "Job"} {
+		assert.Contains(t, string(page.body), `<h3 id="type-`+name+`">`)
+	}
+
 	outside := regexp.MustCompile(`(?i)(src|href|action)\s*=\s*"([^"#/][^"]*|//[^"]*)"|@import|url\(|<script`)
 	assert.NotRegexp(t, outside, string(page.body))
 	assert.Regexp(t, `^default-src 'none';.* style-src 'sha256-`, page.header.Get("Content-Security-Policy"))
@@ -436,4 +477,37 @@ func TestLargeBody(t *testing.T) {
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	assert.Equal(t, 413, resp.StatusCode)
+}
+
+// TestMuchWrong: the list of what is wrong has an end, in the answer and in the
+// log.
+func TestMuchWrong(t *testing.T) {
+	s := start(t, setup{})
+	var body strings.Builder
+	body.WriteString(`{"dataset_dir": 1`)
+	for i := range 10_000 {
+		fmt.Fprintf(&body, `, "k%d": 1, "k%d": 2`, i, i)
+	}
+	a := s.post("/v1/retrain", body.String()+"}")
+	assert.Equal(t, 422, a.status)
+	assert.Less(t, len(a.body), 10_000)
+	assert.Contains(t, a.failure().Message, "body -> k0: is given twice; body -> k1: is given twice; ")
+	assert.True(t, strings.HasSuffix(a.failure().Message, "; body: there is more that is wrong"), a.failure().Message)
+	require.NoError(t, s.stop())
+	for line := range strings.Lines(s.logs.String()) {
+		assert.Less(t, len(line), 10_000)
+	}
+}
+
+// TestServerOptions: OPTIONS * has an id and an envelope like any request.
+func TestServerOptions(t *testing.T) {
+	s := start(t, setup{})
+	r, err := http.NewRequest(http.MethodOptions, s.base, nil)
+	require.NoError(t, err)
+	r.URL.Opaque = "*"
+	resp, err := s.http.Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	assert.Equal(t, 404, resp.StatusCode)
+	assert.Regexp(t, "^[0-9a-f]{12}$", resp.Header.Get("X-Request-ID"))
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -43,7 +44,14 @@ type docsOperation struct {
 
 type docsField struct {
 	Name, In, Type, Text string
+	Ref                  string // name of the type in the page, if it is an object with members
 	Required             bool
+}
+
+// docsType is an object that stands in a body.
+type docsType struct {
+	Name   string
+	Fields []docsField
 }
 
 type docsError struct {
@@ -60,13 +68,14 @@ func docsPage(table []route, registry huma.Registry) ([]byte, error) {
 		for _, p := range r.doc.parameters {
 			op.Parameters = append(op.Parameters, docsField{Name: p.Name, In: p.In, Type: typeText(p.Schema), Text: p.Description, Required: p.Required})
 		}
-		for _, status := range r.doc.errors {
+		for _, status := range r.failures() {
 			op.Errors = append(op.Errors, docsError{status, errorTexts[status]})
 		}
 		ops = append(ops, op)
 	}
 	var out bytes.Buffer
-	err := docsTemplate.Execute(&out, map[string]any{"Version": core.Version(), "Style": template.CSS(docsStyle), "Operations": ops})
+	err := docsTemplate.Execute(&out, map[string]any{"Version": core.Version(), "Style": template.CSS(docsStyle), "Operations": ops,
+		"Types": typesOf(registry, ops)})
 	return out.Bytes(), err
 }
 
@@ -83,7 +92,50 @@ func fieldsOf(registry huma.Registry, t reflect.Type) []docsField {
 		if !ok {
 			continue
 		}
-		out = append(out, docsField{Name: name, Type: typeText(p), Text: p.Description, Required: slices.Contains(schema.Required, name)})
+		out = append(out, docsField{Name: name, Type: typeText(p), Ref: refOf(registry, p), Text: p.Description, Required: slices.Contains(schema.Required, name)})
+	}
+	return out
+}
+
+// refOf is the name of the object that a value is, or is a list or a map of.
+func refOf(registry huma.Registry, s *huma.Schema) string {
+	for s.Ref == "" {
+		of, isMap := s.AdditionalProperties.(*huma.Schema)
+		switch {
+		case s.Items != nil:
+			s = s.Items
+		case isMap:
+			s = of
+		default:
+			return ""
+		}
+	}
+	if len(registry.SchemaFromRef(s.Ref).Properties) == 0 {
+		return ""
+	}
+	return s.Ref[strings.LastIndex(s.Ref, "/")+1:]
+}
+
+// typesOf lists the objects that stand in bodies, and those in them, by name.
+func typesOf(registry huma.Registry, ops []docsOperation) []docsType {
+	types := map[string][]docsField{}
+	var follow func([]docsField)
+	follow = func(fields []docsField) {
+		for _, f := range fields {
+			if _, known := types[f.Ref]; known || f.Ref == "" {
+				continue
+			}
+			types[f.Ref] = fieldsOf(registry, registry.TypeFromRef("#/components/schemas/"+f.Ref))
+			follow(types[f.Ref])
+		}
+	}
+	for _, op := range ops {
+		follow(op.Body)
+		follow(op.Answer)
+	}
+	var out []docsType
+	for _, name := range slices.Sorted(maps.Keys(types)) {
+		out = append(out, docsType{name, types[name]})
 	}
 	return out
 }
@@ -94,8 +146,12 @@ func typeText(s *huma.Schema) string {
 	if s.Ref != "" {
 		text = s.Ref[strings.LastIndex(s.Ref, "/")+1:]
 	}
-	if s.Type == huma.TypeArray && s.Items != nil {
+	of, isMap := s.AdditionalProperties.(*huma.Schema)
+	switch {
+	case s.Type == huma.TypeArray && s.Items != nil:
 		text = "list of " + typeText(s.Items)
+	case isMap:
+		text = "object of " + typeText(of)
 	}
 	if len(s.Enum) > 0 {
 		values := make([]string, len(s.Enum))
@@ -109,6 +165,9 @@ func typeText(s *huma.Schema) string {
 	}
 	if s.Maximum != nil {
 		text += fmt.Sprintf(" ≤ %g", *s.Maximum)
+	}
+	if s.Nullable && s.Type != huma.TypeArray {
+		text += " or null"
 	}
 	if s.Default != nil {
 		text += fmt.Sprintf(" (%v)", s.Default)

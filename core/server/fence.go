@@ -68,7 +68,13 @@ func (f *fence) checkRetrain(req *wire.RetrainRequest, project string) error {
 		out = filepath.Join(retrain.DefaultRoot, project)
 	}
 	for _, dir := range []string{out, filepath.Join(out, "runs"), filepath.Join(out, "train")} {
-		if err := f.checkOutput("output_dir", dir); err != nil {
+		err := f.checkOutput("output_dir", dir)
+		if usual := filepath.Join(retrain.DefaultRoot, project); errors.Is(err, roots.ErrOutside) && out == usual {
+			p := forbidden(fmt.Sprintf("body -> output_dir: is needed, as %s, where retrains go without one, is outside of the paths that this server may use", usual))
+			p.cause = err
+			return p
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -188,6 +194,9 @@ func (f *fence) trainConfig(req *wire.TrainRequest) (*config.Config, error) {
 		if wrong != nil {
 			return nil, pathProblem("config_path", req.ConfigPath, wrong)
 		}
+		if wrong := notData("config_path", real); wrong != nil {
+			return nil, wrong
+		}
 		beside = filepath.Dir(real)
 		cfg, err = core.LoadConfig(real, set...)
 	}
@@ -199,6 +208,18 @@ func (f *fence) trainConfig(req *wire.TrainRequest) (*config.Config, error) {
 	}
 	settle(cfg, beside)
 	return cfg, nil
+}
+
+// notData refuses a file that is not called a configuration. What is wrong in a
+// configuration is told in its own words, and those of a data set are nobody's
+// business.
+func notData(field, path string) error {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".yaml", ".yml", ".json":
+		return nil
+	}
+	return &problem{status: http.StatusBadRequest, kind: wire.Validation,
+		message: fmt.Sprintf("body -> %s: %s is not called a configuration: its name must end in .yaml, .yml or .json", field, path)}
 }
 
 // checkConfig keeps every path of a configuration in the roots. Relative ones
@@ -415,6 +436,9 @@ func (f *fence) checkPipeline(path string) error {
 	real, err := f.roots.Existing(path)
 	if err != nil {
 		return pathProblem("config_path", path, err)
+	}
+	if err := notData("config_path", real); err != nil {
+		return err
 	}
 	data, err := regular.Read(real, mostPipeline)
 	if err != nil {

@@ -70,8 +70,18 @@ func shortName(name string) string {
 	return name
 }
 
+// mostProblems bounds a 422: a body has room for a hundred thousand members that
+// are given twice. The fields of no request are as many.
+const mostProblems = 100
+
 func (f *fields) wrong(name, reason string) {
-	f.problems = append(f.problems, "body -> "+name+": "+reason)
+	switch len(f.problems) {
+	case mostProblems:
+		f.problems = append(f.problems, "body: there is more that is wrong")
+	case mostProblems + 1:
+	default:
+		f.problems = append(f.problems, "body -> "+name+": "+reason)
+	}
 }
 
 // err is the 422 that names every bad field, or nil.
@@ -153,7 +163,12 @@ func (f *fields) flag(name string) bool {
 
 var integerPattern = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
-// integer reads a whole number of any size; it is empty when it is missing.
+// mostDigits bounds whole numbers: calculating with one takes a time that grows
+// with the square of its length, a second for some hundred thousand digits.
+const mostDigits = 4300
+
+// integer reads a whole number, of any size that can be meant; it is empty when
+// it is missing.
 func (f *fields) integer(name string) json.Number {
 	v, ok := f.given(name)
 	if !ok {
@@ -161,6 +176,10 @@ func (f *fields) integer(name string) json.Number {
 	}
 	if !integerPattern.Match(v) {
 		f.wrong(name, "Input should be a valid integer")
+		return ""
+	}
+	if len(v) > mostDigits {
+		f.wrong(name, fmt.Sprintf("Input should have at most %d digits", mostDigits))
 		return ""
 	}
 	if string(v) == "-0" {

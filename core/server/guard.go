@@ -89,7 +89,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 
 // panicked answers in the place of a handler that fell over.
 func (s *Server) panicked(c *call, cause any) {
-	s.log.Error("panic", "request_id", c.id, "route", c.route, "cause", s.redact(anyText(cause)), "stack", s.redact(string(debug.Stack())))
+	s.log.Error("panic", "request_id", c.id, "route", c.route, "cause", s.logged(anyText(cause)), "stack", s.redact(string(debug.Stack())))
 	if c.w.status != 0 {
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}
@@ -112,17 +112,17 @@ func (s *Server) record(c *call, took time.Duration) {
 	s.metrics.observe(c, took)
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
-		slog.String("request_id", c.id), slog.String("method", c.r.Method), slog.String("route", c.route),
+		slog.String("request_id", c.id), slog.String("method", methodOf(c.r)), slog.String("route", c.route),
 		slog.Int("status", c.w.status), slog.Int64("bytes", c.w.bytes), slog.Float64("ms", float64(took.Microseconds())/1000),
 		slog.String("remote", c.r.RemoteAddr), slog.String("api_key_id", c.keyID),
 	}
 	if c.project != "" {
-		attrs = append(attrs, slog.String("project_id", c.project))
+		attrs = append(attrs, slog.String("project_id", s.withoutKey(c.project)))
 	}
 	if p := c.failure; p != nil {
-		attrs = append(attrs, slog.String("error", p.kind), slog.String("message", s.redact(p.message)))
-		if p.cause != nil {
-			attrs = append(attrs, slog.String("cause", s.redact(p.cause.Error())))
+		attrs = append(attrs, slog.String("error", p.kind), slog.String("message", s.logged(p.message)))
+		if p.cause != nil && p.cause.Error() != p.message {
+			attrs = append(attrs, slog.String("cause", s.logged(p.cause.Error())))
 		}
 		if p.status >= http.StatusInternalServerError && p.kind == wire.Internal {
 			level = slog.LevelError
@@ -167,7 +167,7 @@ func (s *Server) authorize(c *call) error {
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
 	switch {
 	case !strings.EqualFold(scheme, "Bearer"):
-		return &problem{status: http.StatusUnauthorized, kind: wire.Auth, message: "needs the header Authorization: Bearer KEY"}
+		return &problem{status: http.StatusUnauthorized, kind: wire.Auth, message: "needs a key: send it in the header Authorization, after the word Bearer"}
 	case subtle.ConstantTimeCompare(sum[:], s.keySum[:]) != 1:
 		return &problem{status: http.StatusUnauthorized, kind: wire.Auth, message: "the key is not valid"}
 	}

@@ -72,6 +72,38 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+// TestCrowd: connections that send nothing, half a head, half a body or nothing
+// after an answer keep nobody out, however long they may stay, and none that is
+// being answered has to go.
+func TestCrowd(t *testing.T) {
+	const most = 8
+	inside, release := make(chan struct{}), make(chan struct{})
+	s := start(t, setup{options: func(o *server.Options) {
+		o.MaxConnections, o.HeaderTimeout, o.ReadTimeout, o.IdleTimeout = most, time.Hour, time.Hour, time.Hour
+	}, open: func(context.Context) (*server.Backend, error) {
+		return &server.Backend{Queue: &slowQueue{inside: inside, release: release}}, nil
+	}})
+	s.until(func() bool { return s.get("/ready").status == http.StatusOK })
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		assert.Equal(t, http.StatusOK, s.get("/v1/jobs").status, "it was answered before the crowd came")
+	})
+	<-inside
+	s.http.Transport.(*http.Transport).DisableKeepAlives = true
+	for _, sent := range []string{"", "GET /hea", "POST /v1/retrain HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\n{",
+		"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"} {
+		for range 3 * most {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = conn.Close() })
+			_, _ = io.WriteString(conn, sent) // it may have to go already
+		}
+		assert.Equal(t, http.StatusOK, s.get("/health").status, "%q", sent)
+	}
+	close(release)
+	wg.Wait()
+}
+
 // TestLongAnswer: the time for a request to arrive does not end what takes
 // longer to answer.
 func TestLongAnswer(t *testing.T) {
@@ -329,6 +361,7 @@ func TestManyClients(t *testing.T) {
 func TestLog(t *testing.T) {
 	s := start(t, setup{})
 	s.post("/v1/retrain", s.retrainBody(s.dataset("data"), `"notes": "row of data"`), "X-Request-ID", "logged", "X-Project-ID", "p1")
+	s.post("/v1/retrain", s.retrainBody("no\u202e\u009b2Jthing"))
 	require.NoError(t, s.stop())
 	var found []string
 	for _, line := range strings.Split(s.logs.String(), "\n") {
@@ -341,4 +374,23 @@ func TestLog(t *testing.T) {
 		assert.Contains(t, found[0], part)
 	}
 	assert.NotContains(t, s.logs.String(), "row of data")
+	assert.Contains(t, s.logs.String(), `no\\u202e`)
+	assert.NotContains(t, s.logs.String(), "\u009b", "a terminal may take it for an escape sequence")
+}
+
+// TestDataForConfig: a data set that is named as a configuration is not quoted,
+// neither in the answer nor in the log.
+func TestDataForConfig(t *testing.T) {
+	s := start(t, setup{})
+	for name, rows := range map[string]string{"a.jsonl": `{"jo@example.org": 1}`, "b.csv": "jo@example.org,1\n", "c": "jo@example.org\n", "d.txt": `{"output": "jo@example.org"}`} {
+		path := filepath.Join(s.root, name)
+		write(t, path, rows)
+		for _, call := range []string{"/v1/jobs/train", "/v1/monitor/start"} {
+			a := s.post(call, fmt.Sprintf(`{"config_path": %q}`, path))
+			assert.Equal(t, 400, a.status, call)
+			assert.Contains(t, a.failure().Message, "config_path: "+path+" is not called a configuration")
+		}
+	}
+	require.NoError(t, s.stop())
+	assert.NotContains(t, s.logs.String(), "example.org")
 }

@@ -46,16 +46,21 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
-// methods are those that label a request; a client can make up others without
+// methods are those that label a request, and that a log names; a client can make up others without
 // end.
 var methods = map[string]bool{http.MethodGet: true, http.MethodHead: true, http.MethodPost: true, http.MethodPut: true,
 	http.MethodDelete: true, http.MethodPatch: true, http.MethodOptions: true}
 
-func (m *metrics) observe(c *call, took time.Duration) {
-	method := c.r.Method
-	if !methods[method] {
-		method = "other"
+// methodOf is the method of a request, or "other" for one that was made up.
+func methodOf(r *http.Request) string {
+	if methods[r.Method] {
+		return r.Method
 	}
+	return "other"
+}
+
+func (m *metrics) observe(c *call, took time.Duration) {
+	method := methodOf(c.r)
 	m.requests.WithLabelValues(method, c.route, strconv.Itoa(c.w.status)).Inc()
 	m.seconds.WithLabelValues(method, c.route).Observe(took.Seconds())
 }

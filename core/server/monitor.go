@@ -1,8 +1,10 @@
 package server
 
 import (
+	"encoding/json"
 	"errors"
 	"regexp"
+	"strconv"
 
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/monitor"
@@ -123,6 +125,11 @@ func (s *Server) monitorStatus(c *call) (any, error) {
 	if status.Error != nil {
 		reason := s.redact(*status.Error)
 		status.Error = &reason
+	}
+	for name, v := range status.Config {
+		if n, ok := v.(float64); ok { // a count is answered as it was sent, without a point
+			status.Config[name] = json.Number(strconv.FormatFloat(n, 'f', -1, 64))
+		}
 	}
 	return status, nil
 }

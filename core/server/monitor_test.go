@@ -104,5 +104,8 @@ func TestMonitorWatches(t *testing.T) {
 	id = a.doc["monitor_id"].(string)
 	a = s.post("/v1/monitor/stop?monitor_id="+id, "")
 	assert.Equal(t, "stopped", a.doc["status"])
-	assert.Equal(t, "stopped", s.get("/v1/monitor/status?monitor_id=" + id).doc["status"])
+	a = s.get("/v1/monitor/status?monitor_id=" + id)
+	assert.Equal(t, "stopped", a.doc["status"])
+	assert.Equal(t, map[string]any{"config_path": config, "interval_seconds": json.Number("60"), "max_ticks": json.Number("0"),
+		"rolling_window": json.Number("20"), "project_id": "default", "allow_retrain": false, "retrain_dataset_dir": nil}, a.doc["config"])
 }

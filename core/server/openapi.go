@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -94,7 +95,7 @@ func statuses() []any {
 var errorTexts = map[int]string{
 	http.StatusBadRequest: "The request cannot be served as it is", http.StatusUnauthorized: "The key is missing or wrong",
 	http.StatusForbidden: "A path, or the origin of the request, is not allowed", http.StatusNotFound: "It is not there",
-	http.StatusConflict: "The job is in another state", http.StatusUnprocessableEntity: "Fields are wrong; the message names all of them",
+	http.StatusConflict: "The job is in another state", http.StatusRequestEntityTooLarge: "The body is larger than the server takes", http.StatusUnprocessableEntity: "Fields are wrong; the message names all of them",
 	http.StatusTooManyRequests: "Too much at once; try again after Retry-After", http.StatusServiceUnavailable: "Not ready; try again after Retry-After",
 	http.StatusInternalServerError: "The server's fault; its log tells more under the request_id",
 }
@@ -161,16 +162,31 @@ func (r *route) operation(registry huma.Registry, failure *huma.Schema) *huma.Op
 		ok.Content["application/json"] = &huma.MediaType{Schema: registry.Schema(r.doc.answer, true, "")}
 	}
 	op.Responses["200"] = ok
-	failures := r.doc.errors
 	if !r.open {
-		failures = append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusInternalServerError}, failures...)
 		op.Security = []map[string][]string{{"key": {}}}
 	}
-	for _, status := range failures {
+	if r.doc.answer == reflect.TypeFor[wire.Readiness]() {
+		failure = registry.Schema(reflect.TypeFor[unready](), true, "")
+	}
+	for _, status := range r.failures() {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: errorTexts[status], Headers: ids,
 			Content: map[string]*huma.MediaType{"application/json": {Schema: failure}}}
 	}
 	return op
+}
+
+// failures lists the statuses of a route that are errors: its own, and those of
+// the guards before it.
+func (r *route) failures() []int {
+	out := slices.Clone(r.doc.errors)
+	if !r.open {
+		out = append(out, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusInternalServerError)
+	}
+	if r.doc.request != reflect.TypeFor[none]() {
+		out = append(out, http.StatusRequestEntityTooLarge)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // serveOpenAPI answers GET /openapi.json.

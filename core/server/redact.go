@@ -3,6 +3,8 @@ package server
 import (
 	"regexp"
 	"strings"
+
+	terminal "github.com/verifily/verifily-tui/core/text"
 )
 
 const redacted = "***REDACTED***"
@@ -19,6 +21,10 @@ func (s *Server) redact(message string) string {
 	message = bearerPattern.ReplaceAllString(message, "$1 "+redacted)
 	return hexPattern.ReplaceAllString(message, redacted)
 }
+
+// logged is a message as it stands in the log: redacted, and with what a terminal
+// would obey or hide spelled out.
+func (s *Server) logged(message string) string { return terminal.Escape(s.redact(message)) }
 
 // withoutKey blots out the key alone, for texts whose hex digits say something.
 func (s *Server) withoutKey(text string) string {

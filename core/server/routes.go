@@ -30,15 +30,15 @@ const idPattern = "{id}"
 func routes() []route {
 	return []route{
 		{http.MethodPost, "/v1/retrain", (*Server).retrain, false, false,
-			describe[wire.RetrainRequest, retrainAnswer]("retrain", "Retrain and wait", "Retrain now, answer when it is done.", noParameters, 400, 404, 422, 429)},
+			describe[wire.RetrainRequest, retrainAnswer]("retrain", "Retrain and wait", "", noParameters, 400, 404, 422, 503)},
 		{http.MethodPost, "/v1/jobs/retrain", (*Server).submitRetrain, false, false,
-			describe[wire.RetrainRequest, wire.Submitted]("submitRetrain", "Retrain as a job", "", submitParameters, 400, 404, 422, 429, 503)},
+			describe[wire.RetrainRequest, wire.Submitted]("submitRetrain", "Retrain as a job", "", submitParameters, 400, 404, 422, 503)},
 		{http.MethodPost, "/v1/jobs/train", (*Server).submitTrain, false, false,
-			describe[wire.TrainRequest, wire.Submitted]("submitTrain", "Train as a job", "", submitParameters, 400, 422, 429, 503)},
+			describe[wire.TrainRequest, wire.Submitted]("submitTrain", "Train as a job", "", submitParameters, 400, 422, 503)},
 		{http.MethodPost, "/v1/jobs/eval", (*Server).submitEval, false, false,
-			describe[wire.EvalRequest, wire.Submitted]("submitEval", "Evaluate as a job", "", submitParameters, 400, 404, 422, 429, 503)},
+			describe[wire.EvalRequest, wire.Submitted]("submitEval", "Evaluate as a job", "", submitParameters, 400, 422, 503)},
 		{http.MethodPost, "/v1/jobs/compare", (*Server).submitCompare, false, false,
-			describe[wire.CompareRequest, wire.Submitted]("submitCompare", "Compare as a job", "", submitParameters, 400, 404, 422, 429, 503)},
+			describe[wire.CompareRequest, wire.Submitted]("submitCompare", "Compare as a job", "", submitParameters, 400, 422, 503)},
 		{http.MethodGet, "/v1/jobs", (*Server).listJobs, false, false,
 			describe[none, wire.JobList]("listJobs", "List jobs", "The newest first.", listParameters, 422, 503)},
 		{http.MethodGet, "/v1/jobs/" + idPattern, (*Server).job, false, false,
@@ -48,7 +48,7 @@ func routes() []route {
 		{http.MethodPost, "/v1/jobs/" + idPattern + "/cancel", (*Server).cancel, false, false,
 			describe[none, wire.Job]("cancelJob", "Cancel a job", "A job that runs may end a moment later. 409 when it has ended already.", idParameter, 404, 409, 503)},
 		{http.MethodGet, "/v1/jobs/" + idPattern + "/events", (*Server).events, false, true,
-			describe[none, eventStream]("jobEvents", "Follow a job", "Server-sent events: state, with the job, and what it reports while it runs, such as training steps. A comment is sent when nothing happens. The stream ends with the job.", idParameter, 404, 429, 503)},
+			describe[none, eventStream]("jobEvents", "Follow a job", "Server-sent events: state, with the job, and what it reports while it runs, such as training steps. A comment is sent when nothing happens. The stream ends with the job.", idParameter, 404, 503)},
 		{http.MethodGet, "/v1/runs", (*Server).listRuns, false, false,
 			describe[none, runList]("listRuns", "List runs", "The newest first.", runListParameters, 403, 404, 422)},
 		{http.MethodGet, "/v1/runs/" + idPattern, (*Server).run, false, false,
@@ -138,6 +138,9 @@ func (s *Server) answer(c *call) error {
 	if err := s.readBody(c); err != nil {
 		return err
 	}
+	conn := connOf(c.ctx())
+	conn.works()
+	defer conn.waits()
 	if !methods[at].free {
 		free, ok := take(s.active)
 		if !ok {

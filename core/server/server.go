@@ -172,6 +172,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		MaxHeaderBytes: 64 << 10,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext:    func(net.Listener) context.Context { return work },
+		ConnContext:    withConn,
+		// OPTIONS * is answered like any other request.
+		DisableGeneralOptionsHandler: true,
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()

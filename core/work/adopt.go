@@ -31,29 +31,18 @@ const (
 // adopt returns the retrain that an earlier attempt of this job published, or
 // nil.
 func (w *worker) adopt(ctx context.Context, a *jobs.Attempt, opt *core.RetrainOptions) (*core.RetrainResult, error) {
-	folder := outputDir(opt)
-	since := time.Unix(0, int64(*a.Job.StartedAt*1e9)).Add(-clockMargin)
-	var candidates []string
-	if a.Output != "" {
-		candidates = []string{a.Output} // an earlier attempt was adopting this
-	} else {
-		found, err := w.published.of(folder, a.Job.RequestID, since)
-		if err != nil {
+	candidates := []string{a.Output} // an earlier attempt was adopting this
+	if a.Output == "" {
+		var err error
+		since := time.Unix(0, int64(*a.Job.StartedAt*1e9)).Add(-clockMargin)
+		if candidates, err = w.published.of(outputDir(opt), a.Job.ID, since); err != nil {
 			return nil, err
 		}
-		candidates = found
 	}
 	for _, dir := range candidates {
 		res, err := adopted(dir)
-		if err != nil || !sameRetrain(dir, a, opt, res) {
-			continue // not of this job, or no longer there
-		}
-		alone, err := a.Alone(ctx, dir)
 		if err != nil {
-			return nil, err
-		}
-		if !alone {
-			continue
+			continue // no longer there
 		}
 		if err := a.Record(ctx, dir); err != nil {
 			return nil, err
@@ -127,36 +116,11 @@ func readUsage(dir string) (usage retrain.Usage, err error) {
 	return usage, json.Unmarshal(data, &usage)
 }
 
-// sameRetrain says whether a directory holds what the job asks for.
-func sameRetrain(dir string, a *jobs.Attempt, opt *core.RetrainOptions, res *core.RetrainResult) bool {
-	run, err := runs.Open(dir)
-	if err != nil {
-		return false
-	}
-	meta, err := run.Meta()
-	if err != nil {
-		return false
-	}
-	cfg, err := run.Config()
-	if err != nil {
-		return false
-	}
-	mode, notes := opt.Mode, any(nil)
-	if mode == "" {
-		mode = retrain.ModeMock
-	}
-	if opt.Notes != nil {
-		notes = strings.ToValidUTF8(*opt.Notes, "\ufffd")
-	}
-	return res.Usage.RequestID == a.Job.RequestID && res.Usage.ProjectID == opt.ProjectID && res.Usage.Mode == mode &&
-		(opt.Seed == "" || meta.Seed == opt.Seed) && cfg["dataset_dir"] == any(opt.DatasetDir) && cfg["notes"] == notes
-}
-
-// published remembers the request ids of the retrains of a folder, so that each
-// is read once, however many jobs look for theirs.
+// published remembers the jobs of the retrains of a folder, so that each is read
+// once, however many jobs look for theirs.
 type published struct {
-	turn    chan struct{} // holds one while nobody looks
-	folders map[string]map[string]string
+	turn    chan struct{}                // holds one while nobody looks
+	folders map[string]map[string]string // job by name, by folder
 }
 
 func newPublished() *published {
@@ -165,9 +129,9 @@ func newPublished() *published {
 	return p
 }
 
-// of lists the retrains of a folder that a request made since a moment, the
-// newest number first.
-func (p *published) of(folder, request string, since time.Time) ([]string, error) {
+// of lists the retrains of a folder that a job made since a moment, the newest
+// number first.
+func (p *published) of(folder, job string, since time.Time) ([]string, error) {
 	<-p.turn
 	defer func() { p.turn <- struct{}{} }()
 	entries, err := os.ReadDir(folder)
@@ -194,18 +158,26 @@ func (p *published) of(folder, request string, since time.Time) ([]string, error
 			if err != nil || info.ModTime().Before(since) {
 				continue // gone, or made before the job began
 			}
-			usage, err := readUsage(filepath.Join(folder, e.Name()))
-			if err != nil {
+			if id, err = jobOf(filepath.Join(folder, e.Name())); err != nil {
 				continue
 			}
-			id = usage.RequestID
 		}
 		present[e.Name()] = id
-		if id == request {
+		if id == job {
 			out = append(out, filepath.Join(folder, e.Name()))
 		}
 	}
 	p.folders[folder] = present
 	slices.Reverse(out)
 	return out, nil
+}
+
+// jobOf is the job that made a retrain, empty where none did.
+func jobOf(dir string) (string, error) {
+	run, err := runs.Open(dir)
+	if err != nil {
+		return "", err
+	}
+	meta, err := run.Meta()
+	return meta.JobID, err
 }

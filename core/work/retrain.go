@@ -8,14 +8,12 @@ import (
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/jobs"
 	"github.com/verifily/verifily-tui/core/retrain"
-	"github.com/verifily/verifily-tui/core/server/wire"
 )
 
 // retrain retrains. A later attempt first looks for what an earlier one has
-// published: the run is found by its request, its inputs and its time, and by
-// that no other job has it.
+// published: the run has the id of its job.
 func (w *worker) retrain(ctx context.Context, a *jobs.Attempt) (json.RawMessage, error) {
-	var req wire.RetrainRequest
+	var req retrainInput
 	if err := decode(a, &req); err != nil {
 		return nil, err
 	}
@@ -38,10 +36,14 @@ func (w *worker) retrain(ctx context.Context, a *jobs.Attempt) (json.RawMessage,
 	return res.JSON()
 }
 
-func retrainOptions(a *jobs.Attempt, req wire.RetrainRequest) core.RetrainOptions {
-	return core.RetrainOptions{DatasetDir: req.DatasetDir, BaseRunDir: text(req.BaseRunDir), ContaminatedRunDir: text(req.ContaminatedRunDir),
+func retrainOptions(a *jobs.Attempt, req retrainInput) core.RetrainOptions {
+	opt := core.RetrainOptions{DatasetDir: req.DatasetDir, BaseRunDir: text(req.BaseRunDir), ContaminatedRunDir: text(req.ContaminatedRunDir),
 		Mode: req.Mode, OutputDir: text(req.OutputDir), ProjectID: a.Job.ProjectID, Seed: req.Seed, Metric: req.Metric, Notes: req.Notes,
-		RequestID: a.Job.RequestID, CI: req.CI, Privacy: req.Privacy}
+		RequestID: a.Job.RequestID, JobID: a.Job.ID, CI: req.CI, Privacy: req.Privacy}
+	if req.Sent != nil {
+		opt.Sent = &core.SentData{DatasetDir: req.Sent.DatasetDir, WorkingDir: req.Sent.WorkingDir}
+	}
+	return opt
 }
 
 // outputDir is where core.Retrain puts its runs.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,23 +16,38 @@ import (
 	"github.com/verifily/verifily-tui/core/jobs"
 	"github.com/verifily/verifily-tui/core/server/wire"
 	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/runs/regular"
 )
 
-// trained is the result of a training.
+// trained is the result of a training. The documents are those of the run
+// directory.
 type trained struct {
-	JobType string            `json:"job_type"`
-	RunDir  string            `json:"run_dir"`
-	RunID   string            `json:"run_id"`
-	Meta    runs.Meta         `json:"run_meta"`
-	Results *runs.EvalResults `json:"eval_results"` // null: not evaluated
+	JobType string          `json:"job_type"`
+	RunDir  string          `json:"run_dir"`
+	RunID   string          `json:"run_id"`
+	Meta    json.RawMessage `json:"run_meta"`
+	Results json.RawMessage `json:"eval_results"` // null: not evaluated
 }
 
 // evaluation is the result of an evaluation.
 type evaluation struct {
-	JobType string           `json:"job_type"`
-	RunDir  string           `json:"run_dir"`
-	EvalDir string           `json:"eval_dir"`
-	Results runs.EvalResults `json:"eval_results"`
+	JobType string          `json:"job_type"`
+	RunDir  string          `json:"run_dir"`
+	EvalDir string          `json:"eval_dir"`
+	Results json.RawMessage `json:"eval_results"`
+}
+
+// maxDocument bounds a document of a run directory that goes into a result, in
+// bytes.
+const maxDocument = 64 << 20
+
+// document reads a JSON document that this program has written.
+func document(path ...string) (json.RawMessage, error) {
+	data, err := regular.Read(filepath.Join(path...), maxDocument)
+	if err == nil && !json.Valid(data) {
+		err = fmt.Errorf("%s is no JSON", filepath.Join(path...))
+	}
+	return data, err
 }
 
 // train trains. An attempt that was cut off left its run directory with the job;
@@ -129,12 +146,11 @@ func trainResult(run *runs.Run) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := trained{JobType: Train, RunDir: run.Dir(), RunID: meta.RunID, Meta: meta}
-	results, err := run.EvalResults()
-	switch {
-	case err == nil:
-		out.Results = &results
-	case !errors.Is(err, os.ErrNotExist):
+	out := trained{JobType: Train, RunDir: run.Dir(), RunID: meta.RunID}
+	if out.Meta, err = document(run.Dir(), "run_meta.json"); err != nil {
+		return nil, err
+	}
+	if out.Results, err = document(run.Dir(), "eval", "eval_results.json"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	return json.Marshal(out)

@@ -94,7 +94,11 @@ func (w *worker) eval(ctx context.Context, a *jobs.Attempt) (json.RawMessage, er
 	if err := a.Record(ctx, res.Dir); err != nil {
 		return nil, err
 	}
-	return json.Marshal(evaluation{JobType: Eval, RunDir: dir, EvalDir: res.Dir, Results: res.EvalResults})
+	results, err := document(res.Dir, "eval_results.json")
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(evaluation{JobType: Eval, RunDir: dir, EvalDir: res.Dir, Results: results})
 }
 
 // compare compares runs. It leaves nothing but its result.

@@ -46,14 +46,14 @@ type Error struct {
 // empty is left out.
 type RetrainRequest struct {
 	DatasetDir         string      `json:"dataset_dir" doc:"Data set artifact: a folder with dataset.jsonl and hashes.json"`
-	BaseRunDir         *string     `json:"base_run_dir,omitempty" doc:"Run directory to compare with"`
-	ContaminatedRunDir *string     `json:"contaminated_run_dir,omitempty" doc:"Run directory whose contamination.json counts"`
-	OutputDir          *string     `json:"output_dir,omitempty" doc:"Folder of the retrains; a folder of the project in /tmp/verifily_retrain if left out"`
+	BaseRunDir         *string     `json:"base_run_dir,omitempty" nullable:"true" doc:"Run directory to compare with"`
+	ContaminatedRunDir *string     `json:"contaminated_run_dir,omitempty" nullable:"true" doc:"Run directory whose contamination.json counts"`
+	OutputDir          *string     `json:"output_dir,omitempty" nullable:"true" doc:"Folder of the retrains; a folder of the project in /tmp/verifily_retrain if left out"`
 	Seed               json.Number `json:"seed,omitempty" doc:"Integer of any size; 42 if left out"`
 	Mode               string      `json:"mode,omitempty" enum:"mock,real" default:"mock" doc:"real trains, where the server allows it"`
 	Metric             string      `json:"metric,omitempty" default:"f1" doc:"The metric that matters, recorded"`
-	Notes              *string     `json:"notes,omitempty" doc:"Recorded"`
-	ProjectID          *string     `json:"project_id,omitempty" doc:"Project; the header X-Project-ID wins"`
+	Notes              *string     `json:"notes,omitempty" nullable:"true" doc:"Recorded"`
+	ProjectID          *string     `json:"project_id,omitempty" nullable:"true" doc:"Project; the header X-Project-ID wins"`
 	CI                 bool        `json:"ci,omitempty" doc:"Recorded in usage.json"`
 	Privacy            bool        `json:"privacy,omitempty" doc:"Recorded in usage.json"`
 }
@@ -62,28 +62,28 @@ type RetrainRequest struct {
 type TrainRequest struct {
 	ConfigPath string         `json:"config_path,omitempty" doc:"train.yaml; relative paths in it start at the server's folder, else beside it"`
 	Config     map[string]any `json:"config,omitempty" doc:"What a train.yaml holds"`
-	OutputDir  *string        `json:"output_dir,omitempty" doc:"Folder of the run directories; wins over output.dir"`
+	OutputDir  *string        `json:"output_dir,omitempty" nullable:"true" doc:"Folder of the run directories; wins over output.dir"`
 	Seed       json.Number    `json:"seed,omitempty" doc:"64-bit integer; wins over seed"`
-	ProjectID  *string        `json:"project_id,omitempty" doc:"Project; the header X-Project-ID wins"`
+	ProjectID  *string        `json:"project_id,omitempty" nullable:"true" doc:"Project; the header X-Project-ID wins"`
 }
 
 // EvalRequest asks for the evaluation of a run.
 type EvalRequest struct {
 	Run          string   `json:"run" doc:"Run directory, or the id or name of a run in the server's runs folder"`
-	TestData     *string  `json:"test_data,omitempty" doc:"JSONL file; else the run's own test data"`
+	TestData     *string  `json:"test_data,omitempty" nullable:"true" doc:"JSONL file; else the run's own test data"`
 	Metrics      []string `json:"metrics,omitempty" doc:"See eval.metrics"`
 	SliceBy      []string `json:"slice_by,omitempty" doc:"Tag keys, also crossed as a*b"`
 	HardExamples *int     `json:"hard_examples,omitempty" minimum:"0" doc:"The most to keep"`
-	OutputDir    *string  `json:"output_dir,omitempty" doc:"Where the files go; else eval/ of the run"`
-	ProjectID    *string  `json:"project_id,omitempty" doc:"Project; the header X-Project-ID wins"`
+	OutputDir    *string  `json:"output_dir,omitempty" nullable:"true" doc:"Where the files go; else eval/ of the run"`
+	ProjectID    *string  `json:"project_id,omitempty" nullable:"true" doc:"Project; the header X-Project-ID wins"`
 }
 
 // CompareRequest asks for a comparison of runs, the base first.
 type CompareRequest struct {
 	Runs      []string `json:"runs" minItems:"2" doc:"Run directories, or ids or names of runs in the server's runs folder"`
-	Metric    *string  `json:"metric,omitempty" doc:"By which slices are compared"`
+	Metric    *string  `json:"metric,omitempty" nullable:"true" doc:"By which slices are compared"`
 	SliceBy   []string `json:"slice_by,omitempty" doc:"Tag keys, also crossed as a*b"`
-	ProjectID *string  `json:"project_id,omitempty" doc:"Project; the header X-Project-ID wins"`
+	ProjectID *string  `json:"project_id,omitempty" nullable:"true" doc:"Project; the header X-Project-ID wins"`
 }
 
 // Submitted is the answer to a job that was taken.
@@ -135,9 +135,9 @@ type MonitorRequest struct {
 	IntervalSeconds   *float64 `json:"interval_seconds,omitempty" minimum:"1" default:"60"`
 	MaxTicks          *int     `json:"max_ticks,omitempty" minimum:"0" default:"0" doc:"0: no end"`
 	RollingWindow     *int     `json:"rolling_window,omitempty" minimum:"1" default:"20"`
-	ProjectID         *string  `json:"project_id,omitempty" doc:"Project; the header X-Project-ID wins"`
+	ProjectID         *string  `json:"project_id,omitempty" nullable:"true" doc:"Project; the header X-Project-ID wins"`
 	AllowRetrain      bool     `json:"allow_retrain,omitempty" doc:"A tick that ends in SHIP submits a mock retrain"`
-	RetrainDatasetDir *string  `json:"retrain_dataset_dir,omitempty" doc:"Data set artifact of that retrain"`
+	RetrainDatasetDir *string  `json:"retrain_dataset_dir,omitempty" nullable:"true" doc:"Data set artifact of that retrain"`
 }
 
 // MonitorStarted is the answer to a monitor that was started or stopped.
