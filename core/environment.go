@@ -2,18 +2,27 @@ package core
 
 import (
 	"bufio"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/verifily/verifily-tui/core/tensor"
 	"github.com/verifily/verifily-tui/runs"
 )
 
 // environment describes what the bytes of a run depend on besides config and
-// data: the program, its modules, the machine's kind and instruction set.
+// data: the program, its modules, the machine's kind and instruction set. It is
+// found out once a process.
 func environment() (runs.Environment, error) {
+	e, err := findEnvironment()
+	e.Packages = maps.Clone(e.Packages) // the caller's own
+	return e, err
+}
+
+var findEnvironment = sync.OnceValues(func() (runs.Environment, error) {
 	k, err := tensor.New()
 	if err != nil {
 		return runs.Environment{}, &ConfigError{Detail: detail("choose kernels", "", err)}
@@ -32,7 +41,7 @@ func environment() (runs.Environment, error) {
 		}
 	}
 	return e, nil
-}
+})
 
 // version is set by the linker for releases: -X .../core.version=v1.2.3. It is
 // part of the environment, so that every release has a hash of its own; a plain

@@ -15,8 +15,9 @@ import (
 
 // compareState is which runs are held side by side, and what of them is shown.
 type compareState struct {
-	loaded[*core.CompareResult]
-	dirs   []string // the base first
+	loaded[*source.Comparison]
+	asked  []string // what was to be compared, the base first
+	dirs   []string // what is: some may be left out
 	with   int      // place of the run that is held against the base, from 0
 	part   comparePart
 	turned bool // the other layout of the metrics than the number of runs suggests
@@ -53,9 +54,27 @@ const (
 func (a curveAxis) String() string { return [...]string{"step", "epoch", "relative step"}[a] }
 
 type compareMsg struct {
-	dirs   []string
-	result *core.CompareResult
+	asked  []string
+	result *source.Comparison
 	err    error
+}
+
+// take implements answer.
+func (msg compareMsg) take(m *Model) tea.Cmd {
+	s := &m.compare
+	if !slices.Equal(msg.asked, s.asked) {
+		s.busy = false // another is waited for
+		return nil
+	}
+	s.set(msg.result, msg.err)
+	if msg.result == nil {
+		return nil
+	}
+	if !slices.Equal(s.dirs, msg.result.Dirs) {
+		s.dirs, s.inputs = msg.result.Dirs, loaded[*source.Inputs]{}
+	}
+	s.with = max(0, min(s.with, len(s.dirs)-2))
+	return nil
 }
 
 type inputsMsg struct {
@@ -164,12 +183,12 @@ func (m *Model) fetchCompare() tea.Cmd {
 		return nil
 	}
 	s := &m.compare
-	if !slices.Equal(dirs, s.dirs) {
+	if !slices.Equal(dirs, s.asked) {
 		if s.busy {
 			return nil // one at a time: the next follows
 		}
-		s.loaded, s.inputs = loaded[*core.CompareResult]{}, loaded[*source.Inputs]{}
-		s.dirs, s.with, s.moved, s.row = dirs, 0, 0, 0
+		s.loaded, s.inputs = loaded[*source.Comparison]{}, loaded[*source.Inputs]{}
+		s.asked, s.dirs, s.with, s.moved, s.row = dirs, dirs, 0, 0, 0
 	}
 	if !s.need() {
 		return nil
@@ -231,7 +250,7 @@ func (a curveAxis) log() source.Axis {
 }
 
 func (s *compareState) outdate(dir string) {
-	if slices.Contains(s.dirs, dir) {
+	if slices.Contains(s.asked, dir) {
 		s.stale, s.inputs.stale = true, true
 	}
 }

@@ -58,15 +58,34 @@ func (m *Model) drawCompare(c *screen.Canvas, r plot.Rect) {
 	case partExamples:
 		m.drawChanged(c, r)
 	default:
+		left := m.leftLines()
+		left = left[:min(len(left), r.H/4)]
+		for i, words := range left {
+			c.PutIn(1, r.Y+i, r.W-2, screen.Doubt, words)
+		}
+		r.Y, r.H = r.Y+len(left), r.H-len(left)
 		below := detailRows(r.H)
 		top := plot.Rect{X: r.X, Y: r.Y, W: r.W, H: r.H - below}
 		if s.sideBySide() {
-			m.drawColumnsOf(c, top, s.value)
+			m.drawColumnsOf(c, top, s.value.CompareResult)
 		} else {
-			m.drawDifferences(c, top, s.value)
+			m.drawDifferences(c, top, s.value.CompareResult)
 		}
-		m.drawCompareFoot(c, plot.Rect{X: 3, Y: r.Y + r.H - below, W: r.W - 4, H: below}, s.value)
+		m.drawCompareFoot(c, plot.Rect{X: 3, Y: r.Y + r.H - below, W: r.W - 4, H: below}, s.value.CompareResult)
 	}
+}
+
+// leftLines say which runs are left out of the comparison, and why.
+func (m *Model) leftLines() []string {
+	var out []string
+	for _, l := range m.compare.value.Left {
+		name := short(l.Dir)
+		if r := m.table.find(l.Dir); r != nil {
+			name = r.name
+		}
+		out = append(out, "! left out: "+text.Line(name, 30)+": "+clip(l.Reason, mostFailure))
+	}
+	return out
 }
 
 // differenceColumns are the columns of the forest plot.
@@ -413,7 +432,7 @@ func (m *Model) drawChanged(c *screen.Canvas, r plot.Rect) {
 	switch {
 	case s.with >= len(s.value.Examples):
 		sayIn(c, r, said{screen.Text | screen.Bold, "the examples of the two runs cannot be paired"},
-			said{screen.Dim, "Both must have predictions for the same test data. " + noteOf(s.value)})
+			said{screen.Dim, "Both must have predictions for the same test data. " + noteOf(s.value.CompareResult)})
 		return
 	case len(list) == 0:
 		sayIn(c, r, said{screen.Text | screen.Bold, "no answer changed"}, said{screen.Dim, "Both runs are right and wrong on the same examples."})

@@ -241,3 +241,30 @@ func TestDecideExports(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(data), `"recommendation": "SHIP"`)
 }
+
+// TestEvidenceNamesItsFileAndCount shows how much has been read in place of a
+// bare number, and beside a gate first how many examples it rests on.
+func TestEvidenceNamesItsFileAndCount(t *testing.T) {
+	m := judged(t, demanding)
+	press(m, "5", "v", "m", "7")
+	frame := m.canvas().Plain()
+	assert.Regexp(t, `review +1 of 50 read +≥ 20`, frame)
+	assert.Regexp(t, `✓ f1 +0\.\d+ \[.*n=400, eval_results\.json`, frame)
+	assert.Contains(t, frame, "400 pairs, p ")
+	assert.NotContains(t, frame, " , n=")
+}
+
+// TestUncheckedGatesSayHow opens gates that had nothing to look at.
+func TestUncheckedGatesSayHow(t *testing.T) {
+	m := judged(t, "ship_if: {min_f1: 0.5, max_pii_hits: 0}\n")
+	for gate, want := range map[string]string{"pii hits": "verifily decide --report", "contamination": "verifily contamination --train"} {
+		gateRow(t, m, gate)
+		press(m, "enter")
+		assert.Contains(t, m.canvas().Plain(), want)
+		press(m, "esc")
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(m.open, "eval", "contamination.json"), []byte(`{"status": "PASS", "exact_overlaps": 0, "near_duplicates": 0}`), 0o644))
+	press(m, "r")
+	gateRow(t, m, "contamination")
+	assert.Equal(t, decision.GatePass, m.decideRows()[m.decide.cursor].Status, "it counts where a sealed run has room for it")
+}

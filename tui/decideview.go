@@ -139,13 +139,11 @@ func gateNote(row *decideRow) string {
 	case g.Status != decision.GatePass && g.Detail != "":
 		return clip(g.Detail, mostFailure)
 	case g.P != nil && g.N > 0:
-		return "paired, n=" + count(g.N) + ", p " + chanceOf(*g.P)
-	case g.Evidence != "" && g.N > 0:
-		return short(g.Evidence) + ", n=" + count(g.N)
+		return count(g.N) + " pairs, p " + chanceOf(*g.P)
+	case g.Evidence != "" && g.N > 0 && g.Name != "review":
+		return "n=" + count(g.N) + ", " + short(clip(g.Evidence, mostName))
 	case g.Status == decision.GateNotChecked && g.Evidence == "":
 		return "not checked"
-	case strings.HasSuffix(g.Evidence, "/"):
-		return clip(g.Evidence, mostName)
 	}
 	return short(clip(g.Evidence, mostName))
 }
@@ -279,6 +277,18 @@ func (m *Model) proofLines(w int) [][]span {
 	return p.lines
 }
 
+// proofHint says how a gate comes to be checked.
+func proofHint(gate string) string {
+	switch gate {
+	case "contamination":
+		return "verifily contamination --train TRAIN --eval TEST --output FILE looks for test data in the training data; " +
+			"verifily decide --contamination FILE counts it, and so does this view where FILE is eval/contamination.json of the run"
+	case "pii hits", "quality score":
+		return "it is in the report of the data: verifily decide --report FOLDER counts it"
+	}
+	return ""
+}
+
 func (p *proof) layOut(w int) [][]span {
 	var out [][]span
 	say := func(style screen.Style, words string) {
@@ -340,6 +350,7 @@ func (p *proof) layOut(w int) [][]span {
 	}
 	if len(out) == 0 {
 		say(screen.Dim, "the gate was not checked: there is no file to show")
+		say(screen.Text, proofHint(g.Name))
 	}
 	return out
 }
@@ -415,6 +426,9 @@ func gateFloat(v any) (float64, bool) {
 }
 
 func gateValue(g *decision.Gate) string {
+	if g.Name == "review" && g.Detail != "" {
+		return clip(g.Detail, mostName) // how many of how many
+	}
 	out := gateNumber(g.Value)
 	// A rule such as ">= -" limits a difference.
 	v, isFloat := gateFloat(g.Value)

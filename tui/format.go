@@ -108,9 +108,9 @@ func plural(n int, one, many string) string {
 	return count(n) + " " + many
 }
 
-// short returns the last part of a path.
+// short returns the last part of a path; that of a folder keeps its slash.
 func short(path string) string {
-	return path[strings.LastIndexAny(path, `/\`)+1:]
+	return path[strings.LastIndexAny(strings.TrimRight(path, `/\`), `/\`)+1:]
 }
 
 // sign is how a status shows: a glyph that tells as much as its colour.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/verifily/verifily-tui/core/compare"
 	"github.com/verifily/verifily-tui/core/decision"
+	"github.com/verifily/verifily-tui/core/filter"
 	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/core/text"
-	"github.com/verifily/verifily-tui/tui/filter"
 	"github.com/verifily/verifily-tui/tui/screen"
 	"github.com/verifily/verifily-tui/tui/source"
 )

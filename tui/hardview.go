@@ -375,7 +375,7 @@ func (m *Model) drawVerdict(c *screen.Canvas, r plot.Rect, e *source.Example) {
 		note, style = "–", screen.Dim
 	}
 	if m.hard.labelling {
-		note, style = "a letter gives the verdict, backspace takes it back, esc leaves it", screen.Dim
+		note, style = "a letter labels it · backspace takes that back · esc leaves", screen.Dim
 	}
 	room := r.W - fieldWidth - 2
 	if by := m.reviewedBy(e); by != "" && room > 2*text.Width(by) {

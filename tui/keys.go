@@ -61,7 +61,7 @@ func makeViews() []view {
 		viewLive:    {"3", "Live", "the curves of a run while it trains, and after", liveKeys(), (*Model).liveSubject, (*Model).drawLive},
 		viewSlices:  {"4", "Slices", "how a run does on parts of the test data", slicesKeys(), (*Model).slicesSubject, (*Model).drawSlices},
 		viewHard:    {"5", "Hard", "the hardest examples, read one by one", hardKeys(), (*Model).hardSubject, (*Model).drawHard},
-		viewCompare: {"6", "Compare", "runs side by side, with what is real of their differences", compareKeys(), (*Model).compareSubject, (*Model).drawCompare},
+		viewCompare: {"6", "Compare", "runs side by side, and which differences are real", compareKeys(), (*Model).compareSubject, (*Model).drawCompare},
 		viewDecide:  {"7", "Decide", "the gates between a run and its use, and the verdict", decideKeys(), (*Model).decideSubject, (*Model).drawDecide},
 		viewBatch:   {"", "Batch", "the jobs of plans, whoever runs them", batchKeys(), (*Model).batchSubject, (*Model).drawBatch},
 	}
@@ -91,7 +91,7 @@ func (m *Model) globals() []binding {
 		binding{[]string{"B"}, "B", "Batch: the jobs of plans, whoever runs them", "", func(m *Model) tea.Cmd { return m.show(viewBatch) }},
 		binding{[]string{"t"}, "t", "train", "", func(m *Model) tea.Cmd { return m.show(viewTrain) }},
 		binding{[]string{"r"}, "r", "read everything again", "", (*Model).refresh},
-		binding{[]string{"e"}, "e", "export: the frame to a .txt or .svg file, the data behind it to .jsonl, .csv, .json or .md", "", (*Model).askExport},
+		binding{[]string{"e"}, "e", "export: frame to .txt or .svg, data to .jsonl .csv .json .md", "", (*Model).askExport},
 		binding{[]string{"y"}, "y", "copy the path of the run", "", (*Model).copyPath},
 		binding{[]string{"T"}, "T", "light or dark", "", (*Model).switchTheme},
 		binding{[]string{"?"}, "?", "help", "help", (*Model).openHelp},
@@ -247,12 +247,16 @@ func (m *Model) switchTheme() tea.Cmd {
 
 func (m *Model) openHelp() tea.Cmd {
 	m.help, m.pane = true, viewport.New(m.width, m.helpHeight())
-	var lines []string
-	for _, l := range m.helpLines() {
-		lines = append(lines, l.words)
-	}
-	m.pane.SetContent(strings.Join(lines, "\n"))
+	m.fillHelp()
 	return nil
+}
+
+// fillHelp tells the pane how much there is to scroll.
+func (m *Model) fillHelp() {
+	if m.help {
+		m.pane.SetContent(strings.Repeat("\n", max(0, len(m.helpLines())-1)))
+		m.pane.SetYOffset(m.pane.YOffset)
+	}
 }
 
 // pressHelp scrolls the help; any other key closes it.

@@ -138,6 +138,7 @@ func (m *Model) jobsChanged(msg jobsMsg) tea.Cmd {
 	failed := failedSince(m.train.states, msg.states)
 	m.train.states = msg.states
 	m.listing.stale = true
+	m.arrive()
 	if m.train.leaving != staying && m.atWork() == 0 && (m.train.leaving != handing || m.farewell != nil) {
 		return tea.Quit
 	}

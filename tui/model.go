@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/charmbracelet/bubbles/viewport"
@@ -151,6 +150,7 @@ func (m *Model) take(msg tea.Msg) tea.Cmd {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
 		m.pane.Width, m.pane.Height = m.width, m.helpHeight()
+		m.fillHelp()
 		m.pane.SetYOffset(m.pane.YOffset)
 	case tea.KeyMsg:
 		return m.press(msg)
@@ -185,10 +185,6 @@ func (m *Model) take(msg tea.Msg) tea.Cmd {
 		m.pairs[msg.key].set(msg.result, msg.err)
 	case hardMsg:
 		m.hard.set(msg)
-	case compareMsg:
-		if slices.Equal(msg.dirs, m.compare.dirs) {
-			m.compare.set(msg.result, msg.err)
-		}
 	case planMsg:
 		m.takePlan(msg)
 	case jobsMsg:
@@ -225,6 +221,7 @@ func (m *Model) listed(msg listMsg) {
 	if m.table.find(m.open) == nil {
 		m.open = m.table.cursor
 	}
+	m.arrive()
 }
 
 // outdate marks what was read of a run as old.

@@ -110,27 +110,44 @@ func (m *Model) drawPalette(c *screen.Canvas) {
 	}
 }
 
-// helpLine is a line of the help.
-type helpLine struct{ keys, words string }
+// helpLine is a line of the help: keys and what they do, more of that, or a
+// title.
+type helpLine struct {
+	keys, words string
+	title       bool
+}
+
+// helpLeft is where the words of the help begin.
+const helpLeft = 18
 
 func (m *Model) helpLines() []helpLine {
 	v := m.views[m.at]
-	out := []helpLine{{"", v.name + ": " + v.about}}
-	add := func(list []binding) {
-		for i := range list {
-			h := list[i].bound().Help()
-			out = append(out, helpLine{h.Key, h.Desc})
+	out := []helpLine{{words: v.name + ": " + v.about, title: true}}
+	add := func(keys, words string) {
+		for _, l := range flow([]span{{screen.Text, words}}, m.width-helpLeft-1) {
+			var line strings.Builder
+			for _, s := range l {
+				line.WriteString(s.words)
+			}
+			out = append(out, helpLine{keys: keys, words: line.String()})
+			keys = ""
 		}
 	}
-	add(v.bindings)
-	out = append(out, helpLine{}, helpLine{"", "Everywhere"})
-	add(m.globals())
+	all := func(list []binding) {
+		for i := range list {
+			h := list[i].bound().Help()
+			add(h.Key, h.Desc)
+		}
+	}
+	all(v.bindings)
+	out = append(out, helpLine{}, helpLine{words: "Everywhere", title: true})
+	all(m.globals())
 	if m.at == viewRuns {
-		out = append(out, helpLine{}, helpLine{"", "The filter"},
-			helpLine{"words", "match name, id, data and model, also letter by letter: wrm finds warm"},
-			helpLine{"f1>0.7", "metrics, age, duration, seed: > < >= <= = !="},
-			helpLine{"status:failed", "status, name, task, model, data, decision: contains"},
-			helpLine{"lr<1e-3", "any key of the config, by the last part of its name"})
+		out = append(out, helpLine{}, helpLine{words: "The filter", title: true})
+		add("words", "match name, id, data and model, also letter by letter: wrm finds warm")
+		add("f1>0.7", "metrics, age, duration, seed: > < >= <= = !=")
+		add("status:failed", "status, name, task, model, data, decision: contains")
+		add("lr<1e-3", "any key of the config, by the last part of its name")
 	}
 	return out
 }
@@ -143,12 +160,12 @@ func (m *Model) drawHelp(c *screen.Canvas) {
 	top := m.pane.YOffset
 	for j := 0; j < m.helpHeight() && top+j < len(lines); j++ {
 		l, y := lines[top+j], 2+j
-		if l.keys == "" {
+		if l.title {
 			c.Put(2, y, screen.Accent|screen.Bold, l.words)
 			continue
 		}
 		c.PutIn(4, y, 13, screen.Text|screen.Bold, l.keys)
-		c.Put(18, y, screen.Text, l.words)
+		c.Put(helpLeft, y, screen.Text, l.words)
 	}
 	more := "any key closes this"
 	if top+m.helpHeight() < len(lines) {

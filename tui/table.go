@@ -3,13 +3,14 @@ package tui
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/verifily/verifily-tui/core/filter"
 	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs"
-	"github.com/verifily/verifily-tui/tui/filter"
 	"github.com/verifily/verifily-tui/tui/source"
 )
 
@@ -120,7 +121,14 @@ const (
 )
 
 // failure says why the run failed, empty where it does not tell.
-func (r *row) failure() string { return clip(r.e.Meta.Error, mostFailure) }
+func (r *row) failure() string {
+	words := r.e.Meta.Error
+	// What comes before the folder of the run says where, not why.
+	if _, why, found := strings.Cut(words, filepath.Base(r.dir)+": "); found {
+		words = why
+	}
+	return clip(words, mostFailure)
+}
 
 // clip cuts a text to a number of bytes.
 func clip(s string, most int) string {

@@ -31,6 +31,8 @@ type trainState struct {
 	states    []jobs.State
 	leaving   leaving
 	stopped   []int    // jobs that are stopped because the workbench is left
+	awaited   int      // 1 more than the id of a training whose run is gone to, 0: none
+	movedAt   int      // how often the cursor of the table had moved when it was started
 	recent    []string // config files that were trained from, the last first
 }
 
@@ -235,7 +237,10 @@ func (m *Model) startTraining() tea.Cmd {
 	}
 	name, _ := t.value(&fields[0])
 	waiting := m.atWork()
-	m.jobs.Start(m.planned(), name)
+	id := m.jobs.Start(m.planned(), name)
+	if waiting == 0 {
+		m.await(id)
+	}
 	t.states = m.jobs.States()
 	t.remember()
 	words := "✓ started: 3 shows its curves as soon as there is a run, x steers it"
@@ -275,6 +280,28 @@ func failedSince(before, now []jobs.State) []jobs.State {
 		}
 	}
 	return out
+}
+
+// await goes to the run of a training once it is listed.
+func (m *Model) await(id int) { m.train.awaited, m.train.movedAt = id+1, m.moved }
+
+// arrive goes to the run that is awaited, where it is there, unless the user has
+// gone to another run meanwhile.
+func (m *Model) arrive() {
+	t := &m.train
+	id := t.awaited - 1
+	if id < 0 || id >= len(t.states) || t.states[id].Dir == "" {
+		return
+	}
+	r := m.table.find(filepath.Join(m.src.Root(), short(t.states[id].Dir)))
+	if r == nil {
+		return // it is listed next
+	}
+	t.awaited = 0
+	if m.moved == t.movedAt && (m.at == viewTrain || m.at == viewLive || m.at == viewRuns) {
+		m.open, m.table.cursor = r.dir, r.dir
+		m.table.dirty = true
+	}
 }
 
 // waitJobs waits for a change of a job.

@@ -267,3 +267,33 @@ func TestQueueFrames(t *testing.T) {
 		}
 	}
 }
+
+// TestStartedTrainingIsShown starts a training beside older runs: 3 shows its
+// curves, unless another run was picked meanwhile.
+func TestStartedTrainingIsShown(t *testing.T) {
+	for name, keys := range map[string][]string{"stays": {"3"}, "goes to another run": {"1", "j", "3"}} {
+		t.Run(name, func(t *testing.T) {
+			normalRuns(t)
+			writeConfig(t)
+			m := start(t, 80, 24, "j", "2")
+			defer m.jobs.Close()
+			press(m, "enter", "ctrl+u", "brand-new", "enter", "R")
+			press(m, keys...)
+			before := m.open
+			for !m.jobs.States()[0].Ended() {
+				<-m.jobs.Changed()
+				send(m, jobsMsg{m.jobs.States()})
+			}
+			send(m, jobsMsg{m.jobs.States()})
+			require.NoError(t, m.jobs.States()[0].Err)
+			if len(keys) > 1 {
+				assert.Equal(t, before, m.open)
+				return
+			}
+			assert.Equal(t, "brand-new", m.run().name)
+			assert.Contains(t, m.canvas().Plain(), "\n brand-new ", "the subject")
+			press(m, "1")
+			assert.Equal(t, m.open, m.table.cursor)
+		})
+	}
+}

@@ -96,7 +96,7 @@ func Run(ctx context.Context, opt Options) error {
 	m.propose(opt.Baseline)
 	defer m.jobs.Close()
 	if opt.Demo {
-		m.jobs.Start(m.planned(), "in-progress")
+		m.await(m.jobs.Start(m.planned(), "in-progress"))
 	}
 	p := tea.NewProgram(m, tea.WithAltScreen(), tea.WithMouseCellMotion(), tea.WithContext(ctx), tea.WithFPS(framesPerSecond))
 	hangups := make(chan os.Signal, 1)

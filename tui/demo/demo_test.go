@@ -13,6 +13,7 @@ import (
 )
 
 func TestMake(t *testing.T) {
+	demo.Shorten(t)
 	dir := filepath.Join(t.TempDir(), "demo")
 	said := 0
 	base, err := demo.Make(context.Background(), dir, func(string) { said++ })

@@ -134,8 +134,12 @@ func decideOptions(run, base string) core.DecideOptions {
 	if exists(PolicyFile) {
 		opt.Policy = PolicyFile
 	}
-	if path := filepath.Join(run, "contamination.json"); exists(path) {
-		opt.Contamination = path
+	// A run is sealed when it is complete; beside its evaluation there is room.
+	for _, path := range []string{filepath.Join(run, "eval", "contamination.json"), filepath.Join(run, "contamination.json")} {
+		if exists(path) {
+			opt.Contamination = path
+			break
+		}
 	}
 	return opt
 }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -170,9 +171,45 @@ func (s *Source) Pair(ctx context.Context, base, run string) (*core.CompareResul
 	return core.Compare(ctx, core.CompareOptions{Runs: []string{base, run}, RunsDir: s.root, Resamples: 2000})
 }
 
-// Compare compares runs in full, the base first.
-func (s *Source) Compare(ctx context.Context, dirs []string) (*core.CompareResult, error) {
-	return core.Compare(ctx, core.CompareOptions{Runs: dirs, RunsDir: s.root})
+// Comparison is runs held against each other.
+type Comparison struct {
+	*core.CompareResult
+	Dirs []string // the runs compared, as they were named, the base first
+	Left []Left   // runs that could not be
+}
+
+// Left is a run that was left out, and why.
+type Left struct{ Dir, Reason string }
+
+// Compare compares runs in full, the base first. A run that cannot be compared
+// with the others, since it is not evaluated or of another task, is left out;
+// it is an error where that leaves fewer than two, or where it is the base.
+func (s *Source) Compare(ctx context.Context, dirs []string) (*Comparison, error) {
+	out := &Comparison{Dirs: slices.Clone(dirs)}
+	for {
+		result, err := core.Compare(ctx, core.CompareOptions{Runs: out.Dirs, RunsDir: s.root})
+		if err == nil {
+			out.CompareResult = result
+			return out, nil
+		}
+		var fail *core.EvalError
+		if !errors.As(err, &fail) || fail.Reason == "" || len(out.Dirs) < 3 {
+			return nil, err
+		}
+		at := slices.IndexFunc(out.Dirs, func(dir string) bool { return sameFolder(dir, fail.Path) })
+		if at < 1 {
+			return nil, err
+		}
+		out.Left = append(out.Left, Left{out.Dirs[at], fail.Reason})
+		out.Dirs = slices.Delete(out.Dirs, at, at+1)
+	}
+}
+
+// sameFolder says whether two paths name the same folder.
+func sameFolder(a, b string) bool {
+	x, errX := filepath.Abs(a)
+	y, errY := filepath.Abs(b)
+	return errX == nil && errY == nil && x == y
 }
 
 // ConfigValues reads some keys of the configs of many runs: by folder, then

@@ -1,0 +1,47 @@
+package tui
+
+import (
+	"strings"
+	"testing"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/core/text"
+)
+
+// TestHelpFits holds every line of the help to the width of the screen, with all
+// of its words.
+func TestHelpFits(t *testing.T) {
+	normalRuns(t)
+	for _, width := range []int{40, 80, 120} {
+		m := start(t, width, 24)
+		for id := range m.views {
+			m.at = viewID(id)
+			var all []string
+			for _, l := range m.helpLines()[1:] {
+				assert.LessOrEqual(t, text.Width(l.words), width-helpLeft, "%s: %s", m.views[id].name, l.words)
+				assert.LessOrEqual(t, text.Width(l.keys), 13, "%s: %s", m.views[id].name, l.keys)
+				all = append(all, l.words)
+			}
+			for _, b := range m.views[id].bindings {
+				assert.Contains(t, strings.Join(all, " "), b.help)
+			}
+		}
+	}
+}
+
+// TestHelpScrollsAtEverySize reads the help to its end after the screen became
+// narrower, where it has more lines.
+func TestHelpScrollsAtEverySize(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 120, 24, "?")
+	m.Update(tea.WindowSizeMsg{Width: 40, Height: 12})
+	for range len(m.helpLines()) {
+		press(m, "down")
+	}
+	require.True(t, m.help)
+	all := m.helpLines()
+	assert.Contains(t, m.canvas().Plain(), all[len(all)-1].words)
+}
