@@ -41,7 +41,7 @@ func newFolder(path string, overwrite bool) (*folder, error) {
 		target = real // a link to a folder keeps leading there
 	}
 	f := &folder{target: target}
-	entries, err := os.ReadDir(target)
+	entries, err := listed(target)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -72,6 +72,20 @@ func newFolder(path string, overwrite bool) (*folder, error) {
 		}
 	}
 	return f, nil
+}
+
+// listed is what a folder holds. One that is replaced and removed while it is
+// read seems not to exist; then the one in its place is read.
+func listed(path string) ([]fs.DirEntry, error) {
+	for {
+		entries, err := os.ReadDir(path)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return entries, err
+		}
+		if _, gone := os.Stat(path); gone != nil {
+			return nil, err
+		}
+	}
 }
 
 // sweep removes what programs that were killed left of the same artifact. The

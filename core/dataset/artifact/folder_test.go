@@ -99,7 +99,7 @@ func TestManyAtOnce(t *testing.T) {
 			assert.ErrorAs(t, err, &bad)
 		}
 		if overwrite {
-			assert.Equal(t, len(errs), done)
+			assert.Equal(t, len(errs), done, "%v", errs)
 		} else {
 			assert.Equal(t, 1, done)
 		}
