@@ -66,7 +66,9 @@ func (s *scheduler) relief(w *work, halved int, a Attempt, orders <-chan struct{
 		}
 		a.Config = cfg.Map()
 		end := s.opt.Runner.Run(s.attempt, a, orders, s.opt.Abort, func(Message) {})
-		return end.MemoryBytes, end.Class == classComplete, end.Class == classComplete || end.Class == classMemory
+		fits = end.Class == classComplete
+		// A process without memory may die of anything.
+		return end.MemoryBytes, fits, fits || end.Class == classMemory || end.Class == classDied
 	}
 	now, known, ok := estimate(halved)
 	for times := halved + 1; ok; times++ {
