@@ -2,7 +2,6 @@ package tui
 
 import (
 	"cmp"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -150,65 +149,26 @@ type fielder struct {
 
 // Field implements filter.Row.
 func (f fielder) Field(key string) (filter.Value, bool) {
-	m := &f.e.Meta
-	text := func(s string) (filter.Value, bool) { return filter.Value{Text: s}, s != "" }
-	number := func(v float64) (filter.Value, bool) {
-		return filter.Value{Text: fmt.Sprint(v), Number: v, IsNumber: true}, true
-	}
 	switch key {
-	case "status":
-		return text(string(f.e.Status))
-	case "name":
-		return text(f.name)
-	case "id", "run":
-		return text(f.e.Name)
-	case "task":
-		return text(m.Task)
-	case "model", "base_model":
-		return text(m.BaseModel)
-	case "data", "dataset":
-		return text(m.DatasetVersion)
-	case "device":
-		return text(m.Device)
-	case "age":
-		return number(f.now.Sub(f.started).Seconds())
-	case "duration":
-		return number(m.DurationSeconds)
 	case "metric", "score":
 		if f.has {
-			return number(f.value)
+			return filter.Number(f.value)
 		}
 		return filter.Value{}, false
-	case "seed":
-		n, err := m.Seed.Float64()
-		return filter.Value{Text: m.Seed.String(), Number: n, IsNumber: err == nil}, m.Seed != ""
 	case "decision":
 		if f.brief != nil && f.brief.Decision != nil {
-			return text(f.brief.Decision.Recommendation)
+			return filter.Text(f.brief.Decision.Recommendation)
 		}
 		return filter.Value{}, false
 	}
-	for name, v := range m.Metrics {
-		if strings.EqualFold(name, key) {
-			return number(v)
-		}
+	if v, ok := filter.Run(&f.e, key, f.now); ok {
+		return v, true
 	}
-	v := f.extra[key]
-	if v == nil {
-		return filter.Value{}, false
-	}
-	switch v := v.(type) {
-	case int:
-		return number(float64(v))
-	case float64:
-		return number(v)
-	}
-	return text(fmt.Sprint(v))
+	return filter.Setting(f.extra[key])
 }
 
 // known are the keys that need no config.
-var known = []string{"status", "name", "id", "run", "task", "model", "base_model", "data", "dataset", "device",
-	"age", "duration", "metric", "score", "seed", "decision"}
+var known = append([]string{"metric", "score", "decision"}, filter.RunKeys...)
 
 func (t *table) setFilter(s string) {
 	t.filter = s

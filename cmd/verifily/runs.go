@@ -162,44 +162,16 @@ func (r *listedRun) Words() string {
 	return strings.Join([]string{r.name(), r.entry.Name, m.BaseModel, m.DatasetVersion}, " ")
 }
 
-func (r *listedRun) name() string { return cmp.Or(r.entry.Meta.RunName, r.entry.Name) }
+func (r *listedRun) name() string { return filter.RunName(r.entry) }
 
 // Field implements filter.Row.
 func (r *listedRun) Field(key string) (filter.Value, bool) {
-	m := &r.entry.Meta
-	text := func(s string) (filter.Value, bool) { return filter.Value{Text: s}, s != "" }
-	number := func(v float64) (filter.Value, bool) {
-		return filter.Value{Text: fmt.Sprint(v), Number: v, IsNumber: true}, true
+	key = strings.ToLower(key)
+	if key == "decision" {
+		return filter.Text(r.decision())
 	}
-	switch strings.ToLower(key) {
-	case "name":
-		return text(r.name())
-	case "id", "run":
-		return text(r.entry.Name)
-	case "status":
-		return text(string(r.entry.Status))
-	case "task":
-		return text(m.Task)
-	case "model", "base_model":
-		return text(m.BaseModel)
-	case "data", "dataset":
-		return text(m.DatasetVersion)
-	case "device":
-		return text(m.Device)
-	case "seed":
-		n, err := m.Seed.Float64()
-		return filter.Value{Text: m.Seed.String(), Number: n, IsNumber: err == nil}, m.Seed != ""
-	case "age":
-		return number(r.age())
-	case "duration":
-		return number(m.DurationSeconds)
-	case "decision":
-		return text(r.decision())
-	}
-	for name, v := range m.Metrics {
-		if strings.EqualFold(name, key) {
-			return number(v)
-		}
+	if v, ok := filter.Run(r.entry, key, r.now); ok {
+		return v, true
 	}
 	return r.setting(key)
 }
@@ -215,16 +187,9 @@ func (r *listedRun) setting(key string) (filter.Value, bool) {
 		}
 	}
 	for name, v := range r.config {
-		if !strings.EqualFold(name, key) || v == nil {
-			continue
+		if strings.EqualFold(name, key) {
+			return filter.Setting(v)
 		}
-		switch v := v.(type) {
-		case int:
-			return filter.Value{Text: fmt.Sprint(v), Number: float64(v), IsNumber: true}, true
-		case float64:
-			return filter.Value{Text: fmt.Sprint(v), Number: v, IsNumber: true}, true
-		}
-		return filter.Value{Text: fmt.Sprint(v)}, true
 	}
 	return filter.Value{}, false
 }
@@ -241,11 +206,7 @@ func flatten(out map[string]any, at string, m map[string]any) {
 
 // age is how many seconds ago the run started.
 func (r *listedRun) age() float64 {
-	started, err := time.Parse(runs.TimeFormat, r.entry.Meta.StartedAt)
-	if err != nil {
-		started = r.entry.Modified
-	}
-	return r.now.Sub(started).Seconds()
+	return r.now.Sub(filter.Started(r.entry)).Seconds()
 }
 
 // decision is the verdict that was recorded about the run, empty if none was.

@@ -1,0 +1,82 @@
+package filter
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/verifily/verifily-tui/runs"
+)
+
+// Text is a value without a number; none where the text is empty.
+func Text(s string) (Value, bool) { return Value{Text: s}, s != "" }
+
+// Number is a value that is a number.
+func Number(v float64) (Value, bool) {
+	return Value{Text: fmt.Sprint(v), Number: v, IsNumber: true}, true
+}
+
+// Setting is a value of a configuration; none where it is null.
+func Setting(v any) (Value, bool) {
+	switch v := v.(type) {
+	case nil:
+		return Value{}, false
+	case int:
+		return Number(float64(v))
+	case float64:
+		return Number(v)
+	}
+	return Value{Text: fmt.Sprint(v)}, true
+}
+
+// RunKeys are the keys that Run knows besides the metrics of a run.
+var RunKeys = []string{"status", "name", "id", "run", "task", "model", "base_model", "data", "dataset", "device",
+	"seed", "age", "duration"}
+
+// RunName is the name of a run for people: its own, else that of its folder.
+func RunName(e *runs.Entry) string { return cmp.Or(e.Meta.RunName, e.Name) }
+
+// Started is when a run started, or when it was written last where it does not
+// say.
+func Started(e *runs.Entry) time.Time {
+	if started, err := time.Parse(runs.TimeFormat, e.Meta.StartedAt); err == nil {
+		return started
+	}
+	return e.Modified
+}
+
+// Run is the value of a key that the entry of a run in a list holds itself. Age
+// and duration are in seconds.
+func Run(e *runs.Entry, key string, now time.Time) (Value, bool) {
+	m := &e.Meta
+	switch key {
+	case "name":
+		return Text(RunName(e))
+	case "id", "run":
+		return Text(e.Name)
+	case "status":
+		return Text(string(e.Status))
+	case "task":
+		return Text(m.Task)
+	case "model", "base_model":
+		return Text(m.BaseModel)
+	case "data", "dataset":
+		return Text(m.DatasetVersion)
+	case "device":
+		return Text(m.Device)
+	case "seed":
+		n, err := m.Seed.Float64()
+		return Value{Text: m.Seed.String(), Number: n, IsNumber: err == nil}, m.Seed != ""
+	case "age":
+		return Number(now.Sub(Started(e)).Seconds())
+	case "duration":
+		return Number(m.DurationSeconds)
+	}
+	for name, v := range m.Metrics {
+		if strings.EqualFold(name, key) {
+			return Number(v)
+		}
+	}
+	return Value{}, false
+}
