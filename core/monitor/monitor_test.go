@@ -338,11 +338,12 @@ func TestRetrain(t *testing.T) {
 		"below limit":  {[]string{"ship_if: {min_f1: 0.99}"}, "DONT_SHIP", false},
 	}
 	onEach(t, func(t *testing.T, p place) {
-		m := p.start()
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {
 				s := newScene(t)
 				s.pipeline(c.lines...)
+				p.t = t // the process ends before the scene, whose history it writes
+				m := p.start()
 				req := request(s.config, 60, 1)
 				req.AllowRetrain, req.RetrainDatasetDir, req.Project = true, &s.data, "monitored-"+rand.Text()[:8]
 				t.Cleanup(func() { require.NoError(t, os.RemoveAll("/tmp/verifily_retrain/"+req.Project)) })
