@@ -83,7 +83,9 @@ func TestSoak(t *testing.T) {
 		}
 		if !open {
 			recent := append(slices.Clone(last[keys%len(last):]), last[:keys%len(last)]...)
-			require.Contains(t, recent, ":", "the program ended after %d keys, the last %q:\n%s", keys, recent, term.text())
+			// "status:" opens the palette too, where it is not typed into a filter.
+			palette := slices.ContainsFunc(recent, func(key string) bool { return strings.HasSuffix(key, ":") })
+			require.True(t, palette, "the program ended after %d keys, the last %q:\n%s", keys, recent, term.text())
 			term.leave() // of its own accord
 			term.close()
 			left++
