@@ -27,10 +27,12 @@ type Verdict string
 
 // The verdicts, from the best.
 const (
-	FullMatch       Verdict = "FULL MATCH"
-	PartialMatch    Verdict = "PARTIAL MATCH"     // the environment differs, all else matches
-	ConfigMatchOnly Verdict = "CONFIG MATCH ONLY" // the run is intact, its data has changed or is gone
-	Mismatch        Verdict = "MISMATCH"          // the run is not what its hashes say
+	FullMatch    Verdict = "FULL MATCH"
+	PartialMatch Verdict = "PARTIAL MATCH" // the environment differs, all else matches
+	// The run is intact and its data has changed or is gone, or it has no hashes
+	// of its files to tell by.
+	ConfigMatchOnly Verdict = "CONFIG MATCH ONLY"
+	Mismatch        Verdict = "MISMATCH" // the run is not what its hashes say
 )
 
 // ExitCode is 0 for the first two verdicts and 2 for the others.
@@ -348,7 +350,8 @@ func (v *verification) reproducibility(context.Context) error {
 }
 
 // verdict sums up. What the run itself records must hold together for anything
-// better than a mismatch.
+// better than a mismatch, and without hashes of its files nothing but the config
+// is known to be as it was.
 func (v *verification) verdict() Verdict {
 	differs := map[string]bool{}
 	for _, c := range v.report.Checks {
@@ -357,7 +360,7 @@ func (v *verification) verdict() Verdict {
 	switch {
 	case v.broken || differs["config"]:
 		return Mismatch
-	case differs["data"]:
+	case differs["data"], len(v.hashes.Files) == 0, v.hashes.ChainHash == "":
 		return ConfigMatchOnly
 	case differs["environment"]:
 		return PartialMatch

@@ -184,6 +184,23 @@ func TestOldWritersWithFewHashes(t *testing.T) {
 	assert.Equal(t, reproduce.Match, check(t, r, "config").Status)
 }
 
+// A run whose hashes were taken away is not what nobody can see it is not.
+func TestFilesWithoutHashesAreNoMatch(t *testing.T) {
+	for name, hashes := range map[string]string{
+		"none":     `{}`,
+		"no files": `{"files":{},"chain_hash":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := trained(t, "w", 0.5)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "hashes.json"), []byte(hashes), 0o644))
+			edit(t, filepath.Join(dir, "adapter/adapter_model.safetensors"), "w", "x")
+			r := verify(t, dir, environment())
+			assert.Equal(t, reproduce.ConfigMatchOnly, r.Verdict)
+			assert.Equal(t, 2, r.ExitCode())
+		})
+	}
+}
+
 func TestDecisionWithoutHashes(t *testing.T) {
 	dir := trained(t, "w", 0.5)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "decision"), 0o755))
