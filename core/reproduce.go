@@ -39,9 +39,10 @@ type ReproduceResult struct {
 	Repeated *reproduce.Comparison
 }
 
-// Verdict is that of the comparison where there is one, else of the hashes.
+// Verdict is that of the comparison where there is one, else of the hashes. A run
+// that is not what its hashes say is a mismatch, whatever it gives once more.
 func (r *ReproduceResult) Verdict() reproduce.Verdict {
-	if r.Repeated != nil {
+	if r.Repeated != nil && r.Verified.Verdict != reproduce.Mismatch {
 		return r.Repeated.Verdict
 	}
 	return r.Verified.Verdict

@@ -25,7 +25,9 @@ itself is never written to. It is named by its path, or by its id or name in
 
 FULL MATCH: everything is as it was. PARTIAL MATCH: only the environment
 differs, or metrics are within the tolerance. CONFIG MATCH ONLY: the run is
-intact, but its data has changed. MISMATCH: the run is not what it claims.
+intact, but its data has changed, or it has no hashes of its files. MISMATCH: the
+run is not what it claims. Trained again, a run whose own hashes are a MISMATCH
+stays one.
 
 Exit codes: 0 FULL MATCH and PARTIAL MATCH, 2 the other two, 1 the run cannot be
 verified or trained again, 130 interrupted; training fails with the codes of
