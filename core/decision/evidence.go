@@ -2,6 +2,7 @@ package decision
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 
@@ -58,17 +59,28 @@ func (e *evaluated) known(limits []limit) []string {
 	return out
 }
 
-// measure adds the intervals of what is judged, and the slices that the results
-// lack.
+// measure adds the intervals of what is judged, what the predictions say
+// otherwise, and the slices that the results lack.
 func (e *evaluated) measure(ctx context.Context, in *Input) error {
 	preds, err := e.predictions(ctx)
 	if err != nil || len(preds) == 0 {
 		return err
 	}
 	in.Evidence.Intervals, in.Evidence.Counts = map[string]*Interval{}, map[string]int{}
-	put := func(slice string, found map[string]stats.Interval) {
+	in.Evidence.Contradicted = map[string]float64{}
+	put := func(slice string, counted map[string]float64, found map[string]stats.Interval) {
+		for metric, v := range counted {
+			told, _, ok := e.results.measured(slice, metric)
+			// Other programs round their results.
+			if ok && metric != "n" && math.Abs(told.float-v) > 1e-4*max(1, math.Abs(v)) {
+				in.Evidence.Contradicted[evidenceKey(slice, metric)] = v
+			}
+		}
 		for metric, i := range found {
 			key := evidenceKey(slice, metric)
+			if _, ok := in.Evidence.Contradicted[key]; ok {
+				continue // it is of another value
+			}
 			in.Evidence.Intervals[key] = &Interval{Low: i.Low, High: i.High, Level: stats.Level}
 			in.Evidence.Counts[key] = i.N
 		}
@@ -78,11 +90,11 @@ func (e *evaluated) measure(ctx context.Context, in *Input) error {
 		if err != nil {
 			return err
 		}
-		put("", res.Intervals)
+		put("", res.Overall, res.Intervals)
 	}
 	return e.eachSlice(in.Policy, preds, func(s SliceLimits, m runs.SliceMetrics, found map[string]stats.Interval) {
 		e.fill(s.Name, m)
-		put(s.Name, found)
+		put(s.Name, m, found)
 	})
 }
 

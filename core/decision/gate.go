@@ -191,6 +191,10 @@ func (j *judge) bound(slice string, l limit) {
 	if ok || nan != "" {
 		g.N = j.in.Evidence.counts(j.in.Eval, slice, l.metric)
 	}
+	predicted, contradicted := j.in.Evidence.Contradicted[key]
+	if contradicted {
+		g.Detail = fmt.Sprintf("the predictions give %.4f", predicted)
+	}
 	switch {
 	case nan != "": // a model that answers NaN does not meet a limit
 		g.Status, g.Value = GateFail, nan
@@ -203,6 +207,10 @@ func (j *judge) bound(slice string, l limit) {
 	case l.kind == atLeast && value.float < l.bound.float, l.kind == atMost && value.float > l.bound.float:
 		g.Status, g.Value = GateFail, value.json()
 		j.block(fmt.Sprintf("%s (%.4f) %s threshold (%s)", name, value.float, side, l.bound), flag+quiet(l.metric)+"_"+side+"_threshold")
+	case contradicted && j.in.Policy != nil:
+		g.Status, g.Value = GateFlag, value.json()
+		j.warn(fmt.Sprintf("%s (%.4f) meets threshold (%s), but the predictions give %.4f", name, value.float, l.bound, predicted),
+			flag+quiet(l.metric)+"_contradicted")
 	default:
 		g.Status, g.Value = GatePass, value.json()
 		j.reasons = append(j.reasons, fmt.Sprintf("%s (%.4f) meets threshold (%s)", name, value.float, l.bound))

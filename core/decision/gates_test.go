@@ -176,6 +176,8 @@ func TestSignificance(t *testing.T) {
 		{"within the margin, interval over it, but narrower than it", "0.03", overall(-0.04, 0, 0.06), decision.GatePass, 0, ""},
 		{"within the margin, but the test is blind", "0.03", overall(-0.08, 0.04, 0.6), decision.GateInsufficient, 2,
 			"insufficient evidence, the interval is ±0.0600 wide and the margin 0.03; about 3000 more examples would do"},
+		{"within the margin, but not on the pairs", "0.05", overall(-0.33, -0.27, 0.001), decision.GateInsufficient, 2,
+			"insufficient evidence, the 1000 pairs give -0.3000"},
 		{"no margin at all", "0.02", map[string]decision.Difference{"\x00f1": {Unpaired: "other examples"}}, decision.GateInsufficient, 2, "other examples"},
 		{"beyond the margin and not paired", "0.01", map[string]decision.Difference{"\x00f1": {Unpaired: "other examples"}}, decision.GateFail, 1, "exceeds"},
 		{"no predictions", "0.02", nil, decision.GateInsufficient, 2, "no paired predictions"},

@@ -20,6 +20,9 @@ type Evidence struct {
 	Intervals map[string]*Interval
 	// Counts has, by evidenceKey, the examples that an interval is made of.
 	Counts map[string]int
+	// Contradicted has, by evidenceKey, what the predictions give where the results
+	// say otherwise; such a metric has neither interval nor count.
+	Contradicted map[string]float64
 	// Differences, paired by example, new - baseline, by evidenceKey.
 	Differences map[string]Difference
 	Reviewed    *Reviewed // nil: there are no hard examples
@@ -144,8 +147,8 @@ func (j *judge) delta(slice, metric string) (Number, bool) {
 // margin blocks only when the interval excludes zero and the p, corrected over
 // the slice gates, agrees; a loss within it passes only when the test could have
 // seen one of the size of the margin: when there are enough pairs for an interval
-// to mean anything, and it is within the margin, or no wider to the losing side
-// than the margin itself.
+// to mean anything, the loss is within the margin on them, too, and the interval
+// is within the margin, or no wider to the losing side than the margin itself.
 func (j *judge) weigh(g *Gate, slice string, l limit, sign float64) {
 	d, ok := j.in.Evidence.Differences[evidenceKey(slice, l.metric)]
 	if !ok || d.Unpaired != "" {
@@ -180,6 +183,8 @@ func (j *judge) weigh(g *Gate, slice string, l limit, sign float64) {
 	case g.Status == GatePass && d.N < j.in.Policy.MinSlice:
 		g.Status, g.Needed = GateInsufficient, j.in.Policy.MinSlice-d.N
 		g.Detail = fmt.Sprintf("%d of %d pairs that it takes", d.N, j.in.Policy.MinSlice)
+	case g.Status == GatePass && -sign*d.Mean > margin:
+		g.Status, g.Detail = GateInsufficient, fmt.Sprintf("the %d pairs give %+.4f", d.N, d.Mean)
 	case g.Status == GatePass && worst < -margin && half > margin:
 		g.Status = GateInsufficient
 		g.Detail = fmt.Sprintf("the interval is ±%.4f wide and the margin %s", half, l.bound)

@@ -99,6 +99,35 @@ significance: {resamples: 500}
 	assert.Equal(t, same, again, "same inputs, same bytes")
 }
 
+// Results that the predictions do not bear out: their interval is that of another
+// value, and a policy does not let them pass.
+func TestGatherHoldsResultsAgainstPredictions(t *testing.T) {
+	run := evaluatedRun(t, 100, func(i int) bool { return i < 60 })
+	path := filepath.Join(run, "eval/eval_results.json")
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(data), `"f1": 0.6`, `"f1": 0.9`, 1)), 0o644))
+	p, err := decision.ParsePolicy("ship.yaml", []byte("ship_if: {min_f1: 0.8}\nslices: {half=0: {min_f1: 0.5}}"))
+	require.NoError(t, err)
+	for name, policy := range map[string]*decision.Policy{"alone": nil, "policy": p} {
+		in, err := decision.Gather(context.Background(), decision.Sources{Run: run}, p.ShipIf, policy)
+		require.NoError(t, err)
+		d := decision.Decide(in)
+		g := gate(t, d, "f1")
+		assert.Nil(t, g.Interval, name)
+		assert.Equal(t, "the predictions give 0.6000", g.Detail)
+		assert.NotNil(t, gate(t, d, "exact_match").Interval, "the others are borne out")
+		if policy == nil {
+			assert.Equal(t, decision.Ship, d.Recommendation)
+			continue
+		}
+		assert.Equal(t, decision.GatePass, gate(t, d, "half=0 f1").Status)
+		assert.Equal(t, decision.Investigate, d.Recommendation)
+		assert.Equal(t, []string{"f1_contradicted"}, d.RiskFlags)
+		assert.Contains(t, d.Reasons, "F1 (0.9000) meets threshold (0.8), but the predictions give 0.6000")
+	}
+}
+
 func TestGatherReview(t *testing.T) {
 	run := evaluatedRun(t, 40, coin(1, 0.5))
 	p, err := decision.ParsePolicy("ship.yaml", []byte("ship_if: {}\nreview: {min: 3}"))
