@@ -217,21 +217,25 @@ func TestHolmOverSlices(t *testing.T) {
 }
 
 func TestReview(t *testing.T) {
-	const policy = "ship_if: {}\nreview: {min: 20, max_share: {model error: 0.5}}"
+	const policy, sharesAlone = "ship_if: {}\nreview: {min: 20, max_share: {model error: 0.5}}", "ship_if: {}\nreview: {max_share: {model error: 0.5}}"
 	for _, c := range []struct {
-		name string
-		done *decision.Reviewed
-		exit int
-		flag []string
+		name, policy string
+		done         *decision.Reviewed
+		exit         int
+		flag         []string
 	}{
-		{"nothing read", nil, 2, []string{"review_incomplete"}},
-		{"six of fifty", &decision.Reviewed{Hard: 50, Labels: map[string]int{"fine": 6}}, 2, []string{"review_incomplete"}},
-		{"enough", &decision.Reviewed{Hard: 50, Labels: map[string]int{"fine": 10, "model error": 10}}, 0, []string{}},
-		{"all of the few there are", &decision.Reviewed{Hard: 5, Labels: map[string]int{"fine": 5}}, 0, []string{}},
-		{"too many errors", &decision.Reviewed{Hard: 50, Labels: map[string]int{"fine": 9, "model error": 11}}, 1, []string{"review_share_exceeded"}},
+		{"nothing read", policy, nil, 2, []string{"review_incomplete"}},
+		{"six of fifty", policy, &decision.Reviewed{Hard: 50, Labels: map[string]int{"fine": 6}}, 2, []string{"review_incomplete"}},
+		{"enough", policy, &decision.Reviewed{Hard: 50, Labels: map[string]int{"fine": 10, "model error": 10}}, 0, []string{}},
+		{"all of the few there are", policy, &decision.Reviewed{Hard: 5, Labels: map[string]int{"fine": 5}}, 0, []string{}},
+		{"too many errors", policy, &decision.Reviewed{Hard: 50, Labels: map[string]int{"fine": 9, "model error": 11}}, 1, []string{"review_share_exceeded"}},
+		{"nothing is hard", policy, &decision.Reviewed{}, 0, []string{}},
+		{"a share of nothing", sharesAlone, &decision.Reviewed{Hard: 50}, 2, []string{"review_incomplete"}},
+		{"a share of an unknown list", sharesAlone, nil, 2, []string{"review_incomplete"}},
+		{"a share where nothing is hard", sharesAlone, &decision.Reviewed{}, 0, []string{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in := input(t, policy)
+			in := input(t, c.policy)
 			in.Evidence.Reviewed = c.done
 			d := decision.Decide(in)
 			assert.Equal(t, c.exit, d.ExitCode)

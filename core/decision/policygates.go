@@ -60,17 +60,18 @@ func (j *judge) said(flag string) bool {
 }
 
 // review judges whether people have read enough of the hard examples, and what
-// they found. Fewer hard examples than asked for are enough when all are read.
+// they found. Fewer hard examples than asked for are enough when all are read; a
+// run without a list of them has none that were.
 func (j *judge) review(r *Review) {
+	need := r.Min
 	done := j.in.Evidence.Reviewed
 	if done == nil {
 		done = &Reviewed{}
-	}
-	read := done.Labelled()
-	need := r.Min
-	if done.Hard > 0 {
+	} else {
 		need = min(need, done.Hard)
 	}
+	nothingHard := j.in.Evidence.Reviewed != nil && done.Hard == 0
+	read := done.Labelled()
 	g := Gate{Name: "review", Status: GatePass, Value: read, Threshold: r.Min, Rule: ">=", N: done.Hard, Evidence: "review/",
 		Detail: fmt.Sprintf("%d of %d read", read, done.Hard)}
 	if read < need {
@@ -80,8 +81,16 @@ func (j *judge) review(r *Review) {
 	j.row(g)
 	for _, s := range r.MaxShare {
 		g := Gate{Name: "review: " + quiet(s.Label), Threshold: s.Max.json(), Rule: "<=", Evidence: "review/", N: read}
+		if nothingHard {
+			g.Status, g.Detail = GateNotChecked, "no hard examples"
+			j.row(g)
+			continue
+		}
 		if read == 0 || read < need {
-			g.Status, g.Detail = GateTooFew, fmt.Sprintf("%d of %d read", read, need)
+			g.Status, g.Detail = GateTooFew, fmt.Sprintf("%d of %d read", read, max(1, need))
+			if !j.said("review_incomplete") {
+				j.warn("Review: no hard example is labelled, and the share of labels is limited", "review_incomplete")
+			}
 			j.row(g)
 			continue
 		}
