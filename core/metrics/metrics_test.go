@@ -76,6 +76,14 @@ func TestNumbersThatAreNotFiniteAreLeftOutAndCounted(t *testing.T) {
 	assert.Equal(t, map[string]int{"eval_loss": 3, "perplexity": 3}, r.Missing)
 }
 
+// What a file says in place of a score does not make a model better than it is.
+func TestScoresThatAreNoneAreTakenFromTheTexts(t *testing.T) {
+	preds := []runs.Prediction{{Prediction: "a", Reference: "a", F1: ptr(50.0), ExactMatch: ptr(-1.0)},
+		{Prediction: "a", Reference: "b", F1: ptr(1e308), ExactMatch: ptr(7.0)}}
+	r := compute(t, "sft", []string{"f1", "exact_match"}, preds, metrics.Options{})
+	assert.Equal(t, map[string]float64{"f1": 0.5, "exact_match": 0.5}, r.Overall)
+}
+
 func TestMetricsWithoutAValueAreLeftOut(t *testing.T) {
 	for name, preds := range map[string][]runs.Prediction{
 		"no predictions":      nil,
@@ -185,6 +193,8 @@ func anyPredictions(t *rapid.T) []runs.Prediction {
 
 func isFinite(f *float64) bool { return f != nil && !math.IsNaN(*f) && !math.IsInf(*f, 0) }
 
+func isScore(f *float64) bool { return f != nil && *f >= 0 && *f <= 1 }
+
 func TestComputeMatchesDefinitions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		preds := anyPredictions(t)
@@ -198,10 +208,10 @@ func TestComputeMatchesDefinitions(t *testing.T) {
 				lossWeight += w
 			}
 			f1, exact := metrics.TokenF1(p.Prediction, p.Reference), metrics.ExactMatch(p.Prediction, p.Reference)
-			if isFinite(p.F1) {
+			if isScore(p.F1) {
 				f1 = *p.F1
 			}
-			if isFinite(p.ExactMatch) {
+			if isScore(p.ExactMatch) {
 				exact = *p.ExactMatch
 			}
 			f1Sum += f1

@@ -192,17 +192,26 @@ func forEach(n int, do func(i int) error) error {
 }
 
 func exampleF1(p *runs.Prediction) float64 {
-	if given, ok := finite(p.F1); ok {
+	if given, ok := share(p.F1); ok {
 		return given
 	}
 	return TokenF1(p.Prediction, p.Reference)
 }
 
 func exampleExact(p *runs.Prediction) float64 {
-	if given, ok := finite(p.ExactMatch); ok {
+	if given, ok := share(p.ExactMatch); ok {
 		return given
 	}
 	return ExactMatch(p.Prediction, p.Reference)
+}
+
+// share returns the score if there is one that can be one: of any other the texts
+// tell.
+func share(f *float64) (float64, bool) {
+	if f == nil || !(*f >= 0 && *f <= 1) {
+		return 0, false
+	}
+	return *f, true
 }
 
 // finite returns the number if there is one that can be added up.

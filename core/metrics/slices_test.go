@@ -156,7 +156,7 @@ func TestHardEqualsAFullSort(t *testing.T) {
 		}
 		n := rapid.IntRange(1, 45).Draw(t, "n")
 		f1 := func(p runs.Prediction) float64 {
-			if isFinite(p.F1) {
+			if isScore(p.F1) {
 				return *p.F1
 			}
 			return metrics.TokenF1(p.Prediction, p.Reference)
