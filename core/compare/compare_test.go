@@ -449,3 +449,20 @@ func BenchmarkCompare100k(b *testing.B) {
 		}
 	}
 }
+
+// Answers that are the same in all pairs leave the bootstrap nothing to vary: the
+// interval is that of examples that may differ and are not among them.
+func TestPairsThatAreAllAlike(t *testing.T) {
+	for n, most := range map[int]float64{30: 0.1135, 1000: 0.0038} {
+		r := compareRuns(t, compare.Options{}, spec{name: "base", preds: answers(n, half)}, spec{name: "new", preds: answers(n, half)})
+		for _, name := range []string{"f1", "exact_match"} {
+			d := metric(t, r, name).Deltas[0]
+			assert.Zero(t, d.Delta)
+			assert.Equal(t, 1.0, *d.P)
+			assert.InDelta(t, most, d.Interval.High, 5e-5, name)
+			assert.Equal(t, stats.Interval{Low: -d.Interval.High, High: d.Interval.High, N: n, Method: stats.MethodWilson}, *d.Interval)
+			assert.Nil(t, d.Detectable, "nothing is known of the spread")
+		}
+		assert.Zero(t, metric(t, r, "eval_loss").Deltas[0].Interval.High, "losses have no bounds to go by")
+	}
+}

@@ -32,7 +32,7 @@ func (t *test) paired(base, other []int32) (*Delta, error) {
 		return t.pairedLabels(base, other)
 	}
 	var one, two gatherer
-	broken, fixed, whole := 0, 0, true
+	broken, fixed, whole, alike := 0, 0, true, true
 	for k := range base {
 		i, j := base[k], other[k]
 		if math.IsNaN(a.Num[i]) || math.IsNaN(b.Num[j]) {
@@ -40,6 +40,7 @@ func (t *test) paired(base, other []int32) (*Delta, error) {
 		}
 		one.add(a, i)
 		two.add(b, j)
+		alike = alike && a.Num[i] == b.Num[j]
 		switch [2]float64{a.Num[i], b.Num[j]} {
 		case [2]float64{0, 1}:
 			fixed++
@@ -59,11 +60,24 @@ func (t *test) paired(base, other []int32) (*Delta, error) {
 		return nil, err
 	}
 	out := deltaOf(d, t.opt, true)
+	if out != nil && alike && !metrics.LowerIsBetter(t.metric) {
+		out.unvaried(len(first.Num), t.opt.Level)
+	}
 	if out != nil && t.rightOrWrong() && whole {
 		p := stats.McNemar(broken, fixed)
 		out.P, out.PMethod = &p, MethodMcNemar
 	}
 	return out, nil
+}
+
+// unvaried gives scores between 0 and 1 that are equal in every pair the interval
+// that they allow: the bootstrap sees no variation, but an example that is not
+// among them may differ. No more of these than Wilson's interval of none among n
+// has do so, by 1 at most and in either direction.
+func (d *Delta) unvaried(n int, level float64) {
+	most := stats.Wilson(0, n, level).High
+	d.Interval = &stats.Interval{Low: -most, High: most, N: n, Method: stats.MethodWilson}
+	d.SE, d.Detectable = nil, nil
 }
 
 // difference is that of two samples. The loss and the perplexity of all examples

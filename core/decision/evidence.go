@@ -214,7 +214,8 @@ func differenceOf(d *compare.Delta, res *compare.Result, alpha float64) Differen
 		}
 		return Difference{Unpaired: why}
 	}
-	return Difference{N: d.N, Mean: d.Delta, Interval: Interval{Low: d.Interval.Low, High: d.Interval.High, Level: 1 - alpha}, P: *d.P}
+	return Difference{N: d.N, Mean: d.Delta, Interval: Interval{Low: d.Interval.Low, High: d.Interval.High, Level: 1 - alpha}, P: *d.P,
+		Alike: d.Interval.Method == stats.MethodWilson}
 }
 
 // correct adjusts the p-values of the gates on slices, which are judged

@@ -40,6 +40,7 @@ type Difference struct {
 	Mean     float64
 	Interval Interval
 	P        float64 // two-sided, corrected where several gates are judged together
+	Alike    bool    // all pairs are equal
 	// Unpaired says why the examples cannot be paired; then nothing else is set.
 	Unpaired string
 }
@@ -189,8 +190,13 @@ func (j *judge) weigh(g *Gate, slice string, l limit, sign float64) {
 		g.Status = GateInsufficient
 		g.Detail = fmt.Sprintf("the interval is ±%.4f wide and the margin %s", half, l.bound)
 		if margin > 0 && d.N > 0 {
-			// The width falls with the square root of the examples.
-			if need := math.Ceil(float64(d.N)*(half/margin)*(half/margin)) - float64(d.N); need < 1e9 {
+			// The width falls with the square root of the examples, and with their
+			// number where all of them are alike.
+			ratio := half / margin
+			if !d.Alike {
+				ratio *= ratio
+			}
+			if need := math.Ceil(float64(d.N)*ratio) - float64(d.N); need < 1e9 {
 				g.Needed = int(need)
 				g.Detail += fmt.Sprintf("; about %d more examples would do", g.Needed)
 			}
