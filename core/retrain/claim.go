@@ -26,6 +26,10 @@ const (
 	tempPrefix  = ".retrain_"
 )
 
+// maxNumber is beyond any number that retrains came to by counting: a counter or a
+// folder with a larger one was not written by them.
+const maxNumber = 1_000_000_000
+
 // claim is a number that somebody waits for.
 type claim struct {
 	number int
@@ -75,8 +79,8 @@ func (p *place) lockCounter(ctx context.Context) (unlock func() error, err error
 }
 
 // nextNumbers reads the counter, passes over directories that other programs
-// made, and writes the counter back. A counter that is not there, or that a
-// crash left empty, is found again from the directories.
+// made, and writes the counter back. A counter that is not there, that a crash
+// left empty or that is none is found again from the directories.
 func (p *place) nextNumbers(claims []*claim) error {
 	path := filepath.Join(p.dir, counterFile)
 	const most = 64 // bytes: it is a number
@@ -85,7 +89,7 @@ func (p *place) nextNumbers(claims []*claim) error {
 		return err
 	}
 	last, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil || last < 0 {
+	if err != nil || last < 0 || last > maxNumber {
 		if last, err = lastNumber(p.dir); err != nil {
 			return err
 		}
@@ -115,7 +119,7 @@ func lastNumber(folder string) (int, error) {
 	last := 0
 	for _, e := range entries {
 		digits, ok := strings.CutPrefix(e.Name(), "retrain_")
-		if n, err := strconv.Atoi(digits); ok && err == nil {
+		if n, err := strconv.Atoi(digits); ok && err == nil && n <= maxNumber {
 			last = max(last, n)
 		}
 	}

@@ -487,4 +487,7 @@ func TestNumbersAreNotUsedAgain(t *testing.T) {
 	assert.Equal(t, "retrain_0006", next())
 	put(t, out, "runs/.retrain_number", "") // torn by a crash
 	assert.Equal(t, "retrain_0007", next())
+	put(t, out, "runs/.retrain_number", "9223372036854775807") // of no retrain
+	put(t, out, "runs/retrain_9223372036854775807/run_meta.json", "{}")
+	assert.Equal(t, "retrain_0008", next())
 }
