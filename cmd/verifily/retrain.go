@@ -80,6 +80,9 @@ func (a *app) runRetrain(ctx context.Context, opt core.RetrainOptions) error {
 		return err
 	}
 	a.verdict = res.ExitCode
+	if len(res.Unverified) > 0 {
+		a.log.Warn("the data set has no sha256 of these: a change to them would not be seen", "names", res.Unverified)
+	}
 	out, err := retrainOf(res)
 	if err != nil {
 		return err

@@ -79,6 +79,9 @@ type Result struct {
 	// Reasons and Gates are those of the decision; they are not part of the answer.
 	Reasons []string        `json:"-"`
 	Gates   []decision.Gate `json:"-"`
+	// Unverified names what hashes.json of the data set gives no SHA-256 for:
+	// dataset.jsonl itself, or files whose hashes were typed by hand.
+	Unverified []string `json:"-"`
 }
 
 // JSON returns the answer, indented, keys in the contract's order.

@@ -53,6 +53,9 @@ func DatasetHash(dir string) (string, error) {
 // source is a verified data set artifact.
 type source struct {
 	*artifact.Artifact
+	// unverified names what no hash stands for.
+	unverified []string
+
 	sum    string // sha256 of dataset.jsonl, hex
 	report string // report.json, empty where there is none
 	rows   int
@@ -61,10 +64,11 @@ type source struct {
 
 // openSource reads a data set artifact and holds it against its hashes.
 func openSource(ctx context.Context, a *artifact.Artifact) (*source, error) {
-	if _, err := a.Verify(ctx); err != nil {
+	unverified, err := a.Verify(ctx)
+	if err != nil {
 		return nil, err
 	}
-	s := &source{Artifact: a}
+	s := &source{Artifact: a, unverified: unverified}
 	if err := s.readRows(ctx); err != nil {
 		return nil, err
 	}

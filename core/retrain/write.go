@@ -148,7 +148,7 @@ func (j *job) fill(w *writer, runID string) (*Result, error) {
 	}
 	return &Result{JobType: "RETRAIN", Decision: verdict.Recommendation, ExitCode: verdict.ExitCode,
 		EvalSummary: j.eval.summary(), Usage: usage,
-		Reasons: verdict.Reasons, Gates: verdict.Gates}, nil
+		Reasons: verdict.Reasons, Gates: verdict.Gates, Unverified: j.source.unverified}, nil
 }
 
 // identity holds the hashes by which a retrain can be reproduced.
