@@ -19,6 +19,8 @@ import (
 	"github.com/verifily/verifily-tui/core/engine/native"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/metrics"
+	"github.com/verifily/verifily-tui/core/reproduce"
+	"github.com/verifily/verifily-tui/core/retrain"
 	"github.com/verifily/verifily-tui/runs"
 )
 
@@ -82,6 +84,9 @@ func Evaluate(ctx context.Context, opt EvaluateOptions) (*EvalResult, error) {
 	meta, err := run.Meta()
 	if err != nil {
 		return nil, evalError("read run", opt.RunPath, err, "")
+	}
+	if err := opt.checkRetrain(run); err != nil {
+		return nil, err
 	}
 	cfg, err := opt.config(run)
 	if err != nil {
@@ -197,6 +202,38 @@ func (opt *EvaluateOptions) checkTrained(run *runs.Run, meta runs.Meta) error {
 		d.Hint = "finish it first: verifily train --resume " + opt.RunPath
 	}
 	return &EvalError{Detail: d}
+}
+
+// checkRetrain refuses a retrain, which is evaluated already and whose model is
+// that of the training in it, and to write into this training: the hashes of the
+// retrain cover it.
+func (opt *EvaluateOptions) checkRetrain(run *runs.Run) error {
+	if r, err := reproduce.RetrainOf(run); err == nil && r != nil {
+		d := fault.Detail{Op: "evaluate", Path: opt.RunPath, Reason: "it is a retrain in mode mock, which has no model",
+			Hint: "name a training, or a retrain in mode real"}
+		if r.Mode == retrain.ModeReal {
+			d.Reason = "it is a retrain, which is evaluated and sealed"
+			d.Hint = "its training can be evaluated once more: verifily eval --run " + filepath.Join(opt.RunPath, "train") + " --output FOLDER"
+		}
+		return &ConfigError{Detail: d}
+	}
+	dir, err := realPath(run.Dir())
+	if err != nil {
+		return evalError("read run", opt.RunPath, err, "")
+	}
+	outer := filepath.Dir(dir)
+	if _, err := os.Lstat(filepath.Join(outer, "run_meta.json")); err != nil {
+		return nil
+	}
+	if opt.OutputDir != "" {
+		at, err := placeOf(opt.OutputDir, dir)
+		if err != nil || at.outside != "" {
+			return err
+		}
+	}
+	return &ConfigError{Detail: fault.Detail{Op: "write evaluation", Path: opt.RunPath,
+		Reason: fmt.Sprintf("it lies in the run %s, and a run is sealed", filepath.Base(outer)),
+		Hint:   "name a folder outside of all runs with --output"}}
 }
 
 // testPath finds the data to evaluate on.

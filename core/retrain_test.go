@@ -74,6 +74,21 @@ func TestRetrainReal(t *testing.T) {
 	flip(t, filepath.Join(changed, "train/model/model.safetensors"))
 	assert.Equal(t, reproduce.Mismatch, verifyOnly(t, changed).Verdict)
 
+	// It is evaluated; its training can be once more, but not inside.
+	elsewhere := t.TempDir()
+	for dir, hint := range map[string]string{res.RunDir: "verifily eval --run " + filepath.Join(res.RunDir, "train") + " --output FOLDER",
+		filepath.Join(res.RunDir, "train"): "with --output"} {
+		_, err = core.Evaluate(context.Background(), core.EvaluateOptions{RunPath: dir})
+		var refused *core.ConfigError
+		require.ErrorAs(t, err, &refused, dir)
+		assert.Contains(t, refused.Hint, hint)
+		assert.Contains(t, refused.Reason, "sealed")
+	}
+	_, err = core.Evaluate(context.Background(), core.EvaluateOptions{RunPath: filepath.Join(res.RunDir, "train"), OutputDir: elsewhere})
+	require.NoError(t, err)
+	assert.FileExists(t, filepath.Join(elsewhere, "eval_results.json"))
+	assert.Equal(t, reproduce.FullMatch, verifyOnly(t, res.RunDir).Verdict)
+
 	again, err := core.Reproduce(context.Background(), core.ReproduceOptions{RunPath: res.RunDir})
 	require.NoError(t, err)
 	assert.Equal(t, reproduce.FullMatch, again.Verdict())
