@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/verifily/verifily-tui/core"
+	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/atomicfile"
 )
 
@@ -53,12 +55,38 @@ func refuseOutput(op, path string, inputs ...string) error {
 			if !slices.Contains([]string{"eval", "decision", "review"}, below) {
 				return refused("it would change the run "+dir, "a run stays as it is but for eval/, decision/ and review/")
 			}
+			if partOfRun(dir, filepath.ToSlash(filepath.Join(inside, filepath.Base(path)))) {
+				return refused("it is a part of the run "+dir, "name another file with --output")
+			}
 			return nil
 		} else if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
 			return nil // not to be seen, or the top
 		}
 		inside = filepath.Join(filepath.Base(dir), inside)
 	}
+}
+
+// runFiles are those of the folders that other files may be written to, which
+// evaluations and decisions leave there.
+var runFiles = []string{"eval/eval_results.json", "eval/predictions.jsonl", "eval/hard_examples.jsonl", "eval/confusion_matrix.json",
+	"decision/decision.json", "decision/decision.txt", "decision/gates.json", "decision/hashes.json", "decision/" + decision.TrailName}
+
+// partOfRun says whether a file, named relative to a run, is one that the run is
+// made of: of its evaluation or decision, a label that is there, or what its
+// hashes cover.
+func partOfRun(dir, name string) bool {
+	if slices.Contains(runFiles, name) {
+		return true
+	}
+	if _, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(name))); err == nil && strings.HasPrefix(name, "review/") {
+		return true
+	}
+	run, err := runs.Open(dir)
+	if err != nil {
+		return false
+	}
+	hashes, err := run.Hashes()
+	return err == nil && hashes.Files[name] != ""
 }
 
 // save writes a file, whole or not at all.
