@@ -101,6 +101,10 @@ func loadAll(ctx context.Context, list []*runs.Run) ([]*side, error) {
 	return sides, nil
 }
 
+// MaxResamples bounds the resamples: they are all held in memory, and so many give
+// p to six decimals.
+const MaxResamples = 10_000_000
+
 func (o Options) check(n int) error {
 	wrong := func(reason, hint string) error {
 		return &fault.ConfigError{Detail: fault.Detail{Op: "compare", Reason: reason, Hint: hint}}
@@ -110,6 +114,8 @@ func (o Options) check(n int) error {
 		return wrong(fmt.Sprintf("%d runs are given", n), "name at least two runs, the base first")
 	case o.Resamples < 0 || o.Resamples > 0 && o.Resamples < 100:
 		return wrong(fmt.Sprintf("%d resamples are too few", o.Resamples), "use 100 or more; 10000 is customary")
+	case o.Resamples > MaxResamples:
+		return wrong(fmt.Sprintf("%d resamples are more than %d", o.Resamples, MaxResamples), "10000 is customary")
 	case o.Alpha != 0 && !(o.Alpha > 0 && o.Alpha < 0.5):
 		return wrong(fmt.Sprintf("alpha %v is out of range", o.Alpha), "use a number between 0 and 0.5, such as 0.05")
 	}

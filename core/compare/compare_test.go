@@ -329,6 +329,7 @@ func TestWhatCannotBeComparedIsAnError(t *testing.T) {
 	}{
 		{[]*runs.Run{ok}, compare.Options{}, &configErr, "1 runs are given", "base first"},
 		{[]*runs.Run{ok, ok}, compare.Options{Resamples: 5}, &configErr, "5 resamples are too few", "10000"},
+		{[]*runs.Run{ok, ok}, compare.Options{Resamples: 99_999_999_999}, &configErr, "99999999999 resamples are more than 10000000", "10000"},
 		{[]*runs.Run{ok, ok}, compare.Options{Alpha: 0.7}, &configErr, "out of range", "0.05"},
 		{[]*runs.Run{ok, ok}, compare.Options{Alpha: math.NaN()}, &configErr, "out of range", "0.05"},
 		{[]*runs.Run{ok, empty}, compare.Options{}, &evalErr, "neither predictions nor evaluation results", "verifily eval --run " + empty.Dir()},

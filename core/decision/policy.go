@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/verifily/verifily-tui/core/compare"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs/regular"
@@ -38,7 +39,7 @@ type SliceLimits struct {
 
 // Significance says how paired differences are judged.
 type Significance struct {
-	Alpha     float64 // 0.05
+	Alpha     float64 // 0.05; below 0.5
 	Resamples int     // 10000
 	Seed      int64   // 42
 }
@@ -315,13 +316,13 @@ func (r *policyReader) significance(n *node) *Significance {
 	if v := pairs["alpha"]; v != nil {
 		if a, ok := r.number(v, "significance.alpha"); ok {
 			s.Alpha = a.float
-			if !(s.Alpha > 0 && s.Alpha < 1) {
-				r.report(v.line, "significance.alpha", "must be above 0 and below 1, not "+a.String(), "the usual value is 0.05")
+			if !(s.Alpha > 0 && s.Alpha < 0.5) {
+				r.report(v.line, "significance.alpha", "must be above 0 and below 0.5, not "+a.String(), "the usual value is 0.05")
 			}
 		}
 	}
 	if v := pairs["resamples"]; v != nil {
-		s.Resamples = r.whole(v, "significance.resamples", 100, 10_000_000)
+		s.Resamples = r.whole(v, "significance.resamples", 100, compare.MaxResamples)
 	}
 	if v := pairs["seed"]; v != nil {
 		s.Seed = int64(r.whole(v, "significance.seed", math.MinInt64, math.MaxInt64))

@@ -60,7 +60,7 @@ slices:
   human: {min_f1: 0.7}
   source=human: {min_f1: 0.7, max_pii_hits: 0}
 min_slice: 0
-significance: {alpha: 1, resamples: 10.5, sead: 1}
+significance: {alpha: 0.5, resamples: 10.5, sead: 1}
 reviews: {}
 review: {min: 3, max_share: {model eror: 0.5, fine: 2}}
 require_hashes: 1
@@ -84,7 +84,7 @@ require_hashes: 1
 		"ship.yaml:12: slices.source=human.max_pii_hits: is no limit of a slice (set it in ship_if)",
 		"ship.yaml:13: min_slice: must be between 1 and 2147483647, not 0",
 		"ship.yaml:14: significance.sead: unknown key (did you mean seed?)",
-		"ship.yaml:14: significance.alpha: must be above 0 and below 1, not 1 (the usual value is 0.05)",
+		"ship.yaml:14: significance.alpha: must be above 0 and below 0.5, not 0.5 (the usual value is 0.05)",
 		"ship.yaml:14: significance.resamples: must be a whole number, not 10.5",
 		"ship.yaml:15: reviews: unknown key (did you mean review?)",
 		"ship.yaml:16: review.max_share.model eror: unknown key (did you mean model error?)",
