@@ -51,7 +51,8 @@ func numbersOf(fields []member) (Metrics, error) {
 }
 
 // ParseReport reads the report.json of a data set: pii_total_hits and, from
-// other tools, quality.quality_score. JSON null gives nil.
+// other tools, quality.quality_score. JSON null gives nil. A negative number of
+// hits, and one of the two given twice, are errors.
 func ParseReport(data []byte) (*Report, error) {
 	var raw *struct {
 		PIIHits *json.Number `json:"pii_total_hits"`
@@ -63,12 +64,18 @@ func ParseReport(data []byte) (*Report, error) {
 		return nil, nil
 	}
 	if err := json.Unmarshal(data, &raw); err != nil || raw == nil {
+		return nil, plainly(err)
+	}
+	if err := once(data, "pii_total_hits", "quality"); err != nil {
 		return nil, err
 	}
 	out := &Report{}
 	var err error
 	if out.PIIHits, err = optionalNumber(raw.PIIHits); err != nil {
 		return nil, err
+	}
+	if out.PIIHits != nil && out.PIIHits.float < 0 {
+		return nil, fmt.Errorf("pii_total_hits is %s", out.PIIHits)
 	}
 	if raw.Quality != nil {
 		out.Quality, err = optionalNumber(raw.Quality.Score)
@@ -96,7 +103,7 @@ func ParseContamination(data []byte) (*Contamination, error) {
 		Near   int    `json:"near_duplicates"`
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
-		return nil, err
+		return nil, plainly(err)
 	}
 	if err := once(data, "status", "exact_overlaps", "near_duplicates"); err != nil {
 		return nil, err
@@ -121,6 +128,19 @@ func ParseContamination(data []byte) (*Contamination, error) {
 		out.TrainHash, out.EvalHash = files.Train.SHA256, files.Eval.SHA256
 	}
 	return out, nil
+}
+
+// plainly says of a value of the wrong type which it is, without the types of
+// this program.
+func plainly(err error) error {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case !errors.As(err, &wrong):
+		return err
+	case wrong.Field == "":
+		return fmt.Errorf("holds a JSON %s, not an object", wrong.Value)
+	}
+	return fmt.Errorf("%s is a %s, which does not belong there", wrong.Field, wrong.Value)
 }
 
 // once refuses keys that an object has twice, whatever their case: of those it

@@ -191,16 +191,21 @@ func TestGatherErrors(t *testing.T) {
 		"contamination counts":                 {Run: run, Contamination: file(`{"status":"FAIL","exact_overlaps":-1}`)},
 		"contamination folder":                 {Run: run, Contamination: t.TempDir()},
 		"contamination better than its counts": {Run: run, Contamination: file(`{"status":"PASS","exact_overlaps":3,"near_duplicates":0}`)},
+		"contamination is a list":              {Run: run, Contamination: file(`[]`)},
+		"contamination of texts":               {Run: run, Contamination: file(`{"status":"FAIL","exact_overlaps":"3"}`)},
 		"contamination twice":                  {Run: run, Contamination: file(`{"status":"FAIL","exact_overlaps":3,"status":"PASS","exact_overlaps":0}`)},
 		"contamination twice in other letters": {Run: run, Contamination: file(`{"status":"FAIL","Status":"PASS"}`)},
 		"report":                               {Run: run, Report: file(`[]`)},
 		"report is null":                       {Run: run, Report: file(`null`)},
+		"report twice":                         {Run: run, Report: file(`{"pii_total_hits":7,"pii_total_hits":0}`)},
+		"report of less than nothing":          {Run: run, Report: file(`{"pii_total_hits":-5}`)},
 		"contamination pipe":                   {Run: run, Contamination: pipe},
 		"endless report":                       {Run: run, Report: "/dev/zero"},
 	} {
 		_, err := decision.Gather(context.Background(), src, decision.DefaultCriteria(), nil)
 		var typed fault.TrainError
 		require.ErrorAs(t, err, &typed, name)
+		assert.NotContains(t, err.Error(), "struct", "no types of this program")
 	}
 }
 
