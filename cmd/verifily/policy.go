@@ -33,6 +33,9 @@ Holm-corrected for their number - is at most alpha; else it is a flag. A
 difference within its limit is "insufficient" when so few examples could not have
 shown a loss of that size; the row says how many more it would take.
 
+A metric that meets its limit is a flag when the predictions of the run give
+another value.
+
 Every limit is a gate, a row of the table and of decision/gates.json:
 
   pass          the limit is met

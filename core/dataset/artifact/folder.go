@@ -47,7 +47,7 @@ func newFolder(path string, overwrite bool) (*folder, error) {
 	case err != nil:
 		return nil, refuse("cannot be used as the output folder", "give a folder that does not exist yet", err)
 	case len(entries) > 0 && !overwrite:
-		return nil, refuse("is not empty", "give a folder that does not exist yet, or ask for the artifact in it to be replaced", nil)
+		return nil, refuse("is not empty", "give a folder that does not exist yet, or replace the artifact in it with --overwrite", nil)
 	default:
 		for _, e := range entries {
 			if !isArtifactFile(e) {
