@@ -357,10 +357,11 @@ func (v *verification) verdict() Verdict {
 	for _, c := range v.report.Checks {
 		differs[c.Name] = c.Status == Differs || c.Status == Changed
 	}
+	sealed := len(v.hashes.Files) > 0 && v.hashes.ChainHash != ""
 	switch {
-	case v.broken || differs["config"]:
+	case v.broken, differs["config"], !sealed && v.status("config") != Match:
 		return Mismatch
-	case differs["data"], len(v.hashes.Files) == 0, v.hashes.ChainHash == "":
+	case differs["data"], !sealed:
 		return ConfigMatchOnly
 	case differs["environment"]:
 		return PartialMatch

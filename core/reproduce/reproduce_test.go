@@ -197,6 +197,8 @@ func TestFilesWithoutHashesAreNoMatch(t *testing.T) {
 			r := verify(t, dir, environment())
 			assert.Equal(t, reproduce.ConfigMatchOnly, r.Verdict)
 			assert.Equal(t, 2, r.ExitCode())
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "run_meta.json"), []byte(`{"status":"completed"}`), 0o644))
+			assert.Equal(t, reproduce.Mismatch, verify(t, dir, environment()).Verdict, "nothing tells of the config either")
 		})
 	}
 }
