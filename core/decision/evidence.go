@@ -110,13 +110,15 @@ func (e *evaluated) fillSlices(ctx context.Context, p *Policy) error {
 	return e.eachSlice(p, preds, func(s SliceLimits, m runs.SliceMetrics, _ map[string]stats.Interval) { e.fill(s.Name, m) })
 }
 
-// fill takes over the metrics of a slice that the results do not have.
+// fill takes over the metrics of a slice that the results do not have, and its
+// size where the predictions are fewer than the results say.
 func (e *evaluated) fill(name string, m runs.SliceMetrics) {
 	old, ok := e.results.Slices[name]
 	if !ok {
 		old = Slice{N: int(m["n"]), Metrics: map[string]float64{}}
-		e.results.Slices[name] = old
 	}
+	old.N = min(old.N, int(m["n"]))
+	e.results.Slices[name] = old
 	for metric, v := range m {
 		if _, has := old.Metrics[metric]; !has {
 			old.Metrics[metric] = v

@@ -128,6 +128,22 @@ func TestGatherHoldsResultsAgainstPredictions(t *testing.T) {
 	}
 }
 
+// A slice is as large as its predictions are many, whatever the results say.
+func TestGatherCountsTheSlice(t *testing.T) {
+	run := evaluatedRun(t, 20, func(int) bool { return true })
+	path := filepath.Join(run, "eval/eval_results.json")
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(data), `"slices": {}`, `"slices": {"half": {"0": {"n": 500, "f1": 1.0}}}`, 1)), 0o644))
+	p, err := decision.ParsePolicy("ship.yaml", []byte("ship_if: {}\nslices: {half=0: {min_f1: 0.5}}"))
+	require.NoError(t, err)
+	in, err := decision.Gather(context.Background(), decision.Sources{Run: run}, p.ShipIf, p)
+	require.NoError(t, err)
+	g := gate(t, decision.Decide(in), "half=0 f1")
+	assert.Equal(t, decision.GateTooFew, g.Status)
+	assert.Equal(t, 10, g.N)
+}
+
 func TestGatherReview(t *testing.T) {
 	run := evaluatedRun(t, 40, coin(1, 0.5))
 	p, err := decision.ParsePolicy("ship.yaml", []byte("ship_if: {}\nreview: {min: 3}"))
