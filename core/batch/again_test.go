@@ -149,6 +149,16 @@ func TestPlanEditedBetweenStarts(t *testing.T) {
 	assert.Contains(t, texts(events, batch.EventNote), "a: its data changed")
 	assert.Len(t, f.seen, 4)
 
+	// Data that is bad for a while does not undo what was complete.
+	rows, err = os.ReadFile("train.jsonl")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile("train.jsonl", []byte("{}\n"), 0o644))
+	sum, _ = start(t.Context(), batch.Options{Runner: &fake{t: t}})
+	require.Equal(t, batch.Failed, statuses(sum)["a"])
+	require.NoError(t, os.WriteFile("train.jsonl", rows, 0o644))
+	sum, _ = start(t.Context(), batch.Options{Runner: &fake{t: t}})
+	assert.Equal(t, batch.Completed, statuses(sum)["a"])
+
 	// A run that was removed is made again.
 	f = &fake{t: t}
 	sum, _ = start(t.Context(), batch.Options{Runner: f})

@@ -151,6 +151,8 @@ func replay(records []record) *history {
 	current := map[string]*past{} // by job
 	for _, r := range records {
 		switch r.Kind {
+		case recordOpen:
+			clear(current) // a job that fails before its first attempt says nothing of earlier work
 		case recordStart:
 			p := h.work[identity(r.Key, r.Data)]
 			if p == nil {
