@@ -88,7 +88,11 @@ func TestFollowAKilledBatch(t *testing.T) {
 		_, errs, code := call(t, args...)
 		assert.Equal(t, batch.ExitToolError, code)
 		assert.Contains(t, errs, "there is no batch")
+		assert.NotContains(t, errs, `""`)
 	}
+	_, errs, code := call(t, "batch", "follow", "--every", "0s")
+	assert.Equal(t, batch.ExitToolError, code)
+	assert.Contains(t, errs, "--every: must be longer than nothing, not 0s")
 	out, _, code = call(t, "batch")
 	assert.Zero(t, code)
 	assert.Contains(t, out, "follow")

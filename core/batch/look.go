@@ -260,7 +260,11 @@ func Find(name, runsDir string) (string, error) {
 		}
 	}
 	if found == "" {
-		return "", &fault.ConfigError{Detail: fault.Detail{Op: "find batch", Path: runsDir, Reason: fmt.Sprintf("there is no batch %q", name),
+		reason := "there is no batch"
+		if name != "" {
+			reason = fmt.Sprintf("there is no batch %q", name)
+		}
+		return "", &fault.ConfigError{Detail: fault.Detail{Op: "find batch", Path: runsDir, Reason: reason,
 			Hint: "batch ls lists them; --runs-dir names another folder"}}
 	}
 	return found, nil

@@ -193,6 +193,9 @@ const lookEvery = time.Second
 // follow prints what changes until no process works on the batch any more, as
 // the process itself prints it.
 func (l *looker) follow(ctx context.Context, dir string) error {
+	if l.every <= 0 {
+		return fmt.Errorf("--every: must be longer than nothing, not %v", l.every)
+	}
 	if ctx == nil {
 		ctx = context.Background()
 	}
