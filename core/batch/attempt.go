@@ -57,7 +57,8 @@ type Message struct {
 	// MemoryBytes is what was estimated.
 	MemoryBytes int64 `json:"memory_bytes,omitempty"`
 
-	halve int // how many times smaller the batch must be to need less memory
+	halve   int  // how many times smaller the batch must be to need less memory
+	trained bool // it had come to the evaluation
 }
 
 // The kinds of messages.
@@ -232,7 +233,7 @@ func ending(ctx context.Context, err error) Message {
 	case errors.As(err, &stopped):
 		m.Class, m.Text = classInterrupted, fmt.Sprintf("at step %d of %d", stopped.Step, stopped.Total) // the run is named beside it
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		m.Class = classInterrupted
+		m.Class, m.Text = classInterrupted, ""
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
 		m.Class = classSpace
 	case errors.Is(err, syscall.ENOMEM):

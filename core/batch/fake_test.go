@@ -58,6 +58,8 @@ func (f *fake) Run(ctx context.Context, a batch.Attempt, checkpoint, abort <-cha
 		report(batch.Message{Kind: batch.MessageRun, Run: w.Dir()})
 		defer w.Close()
 		end.Run = w.Dir()
+	} else {
+		report(batch.Message{Kind: batch.MessageRun, Run: a.Evaluate})
 	}
 	loss := 1.5
 	report(batch.Message{Kind: batch.MessageStep, Step: 1, TotalSteps: 2, Loss: &loss, TokensPerSecond: 10})
@@ -87,6 +89,9 @@ func (f *fake) Run(ctx context.Context, a batch.Attempt, checkpoint, abort <-cha
 		require.NoError(f.t, err)
 		require.NoError(f.t, json.Unmarshal(data, &end.Class))
 		end.Text = text
+		if strings.HasSuffix(text, "evaluating") {
+			report(batch.Message{Kind: batch.MessagePredict, Done: 1, Total: 2})
+		}
 	}
 	return end
 }

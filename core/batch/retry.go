@@ -29,7 +29,10 @@ func (s *scheduler) retry(st *state, m Message) bool {
 	case m.Class == classMemory && s.running == 0:
 		return false // nothing else had a part of the memory
 	case m.Class == classMemory, m.Class == classDied:
-		if st.run != "" {
+		switch {
+		case st.work.config == nil:
+			text += "; it evaluates again"
+		case st.run != "":
 			text += "; it goes on from its last checkpoint"
 		}
 	default:
@@ -41,9 +44,12 @@ func (s *scheduler) retry(st *state, m Message) bool {
 	return true
 }
 
-// noRelief is what is said of a job that ran out of memory with a batch that
-// need not be smaller.
-const noRelief = "a smaller batch would need as much: take a smaller model, a shorter training.max_seq_length or fewer slots"
+// What is said of a job that ran out of memory and is not tried again: with a
+// batch that need not be smaller, and in its evaluation, which has another.
+const (
+	noRelief     = "a smaller batch would not help: take a smaller model, a shorter training.max_seq_length or fewer slots"
+	inEvaluation = "that was in the evaluation: take a smaller eval.batch_size or fewer slots"
+)
 
 // worthwhile is how much of the memory a smaller batch may need to be tried:
 // estimates of less difference say nothing.

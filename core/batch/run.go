@@ -310,6 +310,7 @@ func (s *scheduler) start(i int, st *state) {
 		if end.Class == classMemory && more && !trained {
 			end.halve = s.relief(w, halved, a, orders)
 		}
+		end.trained = trained || w.config == nil
 		tell(end)
 	}()
 }
@@ -375,7 +376,10 @@ func (s *scheduler) attemptEnded(st *state, m Message) {
 	if s.retry(st, m) {
 		return
 	}
-	if m.Class == classMemory && m.halve == 0 && st.work.config != nil && st.attempt <= s.plan.Retries {
+	switch {
+	case m.Class == classMemory && m.trained:
+		st.text += "; " + inEvaluation
+	case m.Class == classMemory && m.halve == 0 && st.attempt <= s.plan.Retries:
 		st.text += "; " + noRelief
 	}
 	s.end(st, Failed)

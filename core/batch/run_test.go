@@ -190,6 +190,24 @@ func TestRetries(t *testing.T) {
 	assert.Equal(t, 3, sum.Jobs[1].BatchSize)
 }
 
+// TestRetriesOfEvaluations: what is said of them is not what is said of
+// trainings.
+func TestRetriesOfEvaluations(t *testing.T) {
+	f := &fake{t: t, scripts: map[string][]string{"a": {"memory: out of memory, evaluating"}, "check": {"died: signal: killed"}, "big": {"memory: out of memory"}}}
+	sum, events := batchOf(t, `jobs:
+  - {name: a, config: train.yaml}
+  - {name: b, config: train.yaml, set: {seed: 1}}
+  - {name: check, run: b, eval: {test_data: other.jsonl}}
+  - {name: big, run: b, eval: {test_data: train.jsonl}}
+`)(t.Context(), batch.Options{Runner: f})
+	assert.Equal(t, map[string]batch.Status{"a": batch.Failed, "b": batch.Completed, "check": batch.Completed, "big": batch.Failed}, statuses(sum))
+	assert.Contains(t, texts(events, batch.EventRetry), "check: signal: killed; it evaluates again\n")
+	for _, i := range []int{0, 3} {
+		assert.Contains(t, sum.Jobs[i].Error, "; that was in the evaluation: take a smaller eval.batch_size")
+		assert.NotContains(t, sum.Jobs[i].Error, "max_seq_length")
+	}
+}
+
 // TestFolderThatIsRemoved: the folder of a batch goes while it runs. The jobs
 // complete, and the exit code says that the summary is not there.
 func TestFolderThatIsRemoved(t *testing.T) {
@@ -212,7 +230,7 @@ func TestFolderThatIsRemoved(t *testing.T) {
 	}
 }
 
-// TestMemoryThatNoBatchSaves: where a smaller batch would need as much, it is
+// TestMemoryThatNoBatchSaves: where a smaller batch would not help, it is
 // not tried. A job goes on only if others had a part of the memory.
 func TestMemoryThatNoBatchSaves(t *testing.T) {
 	plan := "jobs:\n  - {name: big, config: train.yaml, set: {training.batch_size: 8}}\n  - {name: other, config: train.yaml, set: {seed: 1}}\nslots: {cpu: %d}\n"
@@ -221,7 +239,7 @@ func TestMemoryThatNoBatchSaves(t *testing.T) {
 		sum, _ := batchOf(t, fmt.Sprintf(plan, 1))(t.Context(), batch.Options{Runner: f})
 		assert.Equal(t, map[string]batch.Status{"big": batch.Failed, "other": batch.Completed}, statuses(sum))
 		assert.Len(t, f.attempts("big"), 1)
-		assert.Contains(t, sum.Jobs[0].Error, "out of memory; a smaller batch would need as much")
+		assert.Contains(t, sum.Jobs[0].Error, "out of memory; a smaller batch would not help")
 	})
 	t.Run("beside another", func(t *testing.T) {
 		over := make(chan struct{})
