@@ -1,6 +1,8 @@
 package batch
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -127,6 +129,16 @@ func TestSlots(t *testing.T) {
 
 	assert.Equal(t, 8, newSlots(Slots{CPU: 4}, nil, 8, 1).threads, "one job gets all processors")
 	assert.Equal(t, 1, newSlots(Slots{CPU: 64}, nil, 8, 100).threads)
+}
+
+// TestInterrupted: somebody who presses Ctrl-C while a job evaluates is not told
+// of contexts.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	end := ending(ctx, fmt.Errorf("evaluate: %w", context.Canceled))
+	assert.Equal(t, classInterrupted, end.Class)
+	assert.Empty(t, end.Text)
 }
 
 func TestFormatBytes(t *testing.T) {

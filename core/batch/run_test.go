@@ -290,6 +290,19 @@ func TestStops(t *testing.T) {
 		}})
 		assert.Equal(t, 130, sum.Exit)
 	})
+	t.Run("while it compares", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		sum, events := batchOf(t, jobs+"compare: {metric: f1}\ndecide: {}\n")(ctx, batch.Options{Runner: &fake{t: t}, Events: func(ev batch.Event) {
+			if ev.Kind == batch.EventEnd && ev.Job == "b" {
+				cancel()
+			}
+		}})
+		assert.Equal(t, map[string]batch.Status{"a": batch.Completed, "b": batch.Completed}, statuses(sum))
+		assert.Equal(t, 130, sum.Exit)
+		assert.Equal(t, "interrupted", sum.Stopped)
+		assert.Empty(t, sum.Problems)
+		assert.Contains(t, texts(events, batch.EventStopping), "interrupted")
+	})
 	t.Run("before it starts", func(t *testing.T) {
 		f := &fake{t: t}
 		batchOf(t, jobs)

@@ -110,6 +110,10 @@ func (s *scheduler) finish(ctx context.Context) (*Summary, error) {
 			sum.problem(err)
 			broken = true
 		}
+		if ctx.Err() != nil {
+			s.stop("interrupted", false)
+			sum.Stopped = s.stopped
+		}
 	}
 	failed := sum.Counts[Failed] + sum.Counts[Skipped]
 	switch {
@@ -137,7 +141,12 @@ func (s *scheduler) finish(ctx context.Context) (*Summary, error) {
 	return sum, nil
 }
 
-func (sum *Summary) problem(err error) { sum.Problems = append(sum.Problems, err.Error()) }
+// problem takes note of an error; that of an interruption is told by Stopped.
+func (sum *Summary) problem(err error) {
+	if !errors.Is(err, context.Canceled) {
+		sum.Problems = append(sum.Problems, err.Error())
+	}
+}
 
 // row reads what a job left.
 func (s *scheduler) row(st *state) Row {
