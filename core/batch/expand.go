@@ -100,33 +100,51 @@ func (r *planReader) expand() {
 			r.plan.Jobs = append(r.plan.Jobs, Job{Name: dr.name, Group: dr.name, Run: dr.run, Eval: dr.eval, After: dr.after, line: dr.line})
 			continue
 		}
-		combinations, ok := r.combinations(dr)
-		if !ok {
+		job := func(c []Setting) Job {
+			job := Job{Name: dr.name, Group: dr.name, ConfigPath: dr.config, After: dr.after, line: dr.line, combination: c}
+			job.Settings = slices.Concat(r.defaults.evalKeys, r.defaults.settings, dr.evalKeys, dr.settings, c)
+			return job
+		}
+		combinations := r.combinations(dr)
+		if len(combinations) == 0 { // that is reported, and what it sets may be wrong too
+			wrong := job(nil)
+			r.config(&wrong)
 			continue
 		}
+		if len(combinations) > maxJobs-len(r.plan.Jobs) {
+			r.tooMany(dr)
+			return
+		}
 		for i, c := range combinations {
-			job := Job{Name: dr.name, Group: dr.name, ConfigPath: dr.config, After: dr.after, line: dr.line, combination: c}
+			job := job(c)
 			if dr.expandable {
 				job.Name += "-" + strconv.Itoa(i+1)
 			}
-			job.Settings = slices.Concat(r.defaults.evalKeys, r.defaults.settings, dr.evalKeys, dr.settings, c)
 			job.Config = r.config(&job)
 			r.plan.Jobs = append(r.plan.Jobs, job)
 		}
 	}
 }
 
+func (r *planReader) tooMany(dr draft) {
+	r.report(dr.line, dr.name+".matrix", fmt.Sprintf("makes more than %d jobs", maxJobs), "use fewer values")
+}
+
 // combinations lists what the matrix of a draft multiplies to, the last key
-// varying fastest, without what is excluded and with what is included.
-func (r *planReader) combinations(dr draft) ([][]Setting, bool) {
+// varying fastest, without what is excluded and with what is included. There
+// are none when that is wrong, which is reported.
+func (r *planReader) combinations(dr draft) [][]Setting {
 	if !dr.expandable {
-		return [][]Setting{nil}, true
+		if len(dr.exclude) > 0 {
+			r.report(dr.exclude[0][0].line, dr.name+".exclude", "means nothing without matrix", "")
+		}
+		return [][]Setting{nil}
 	}
 	total := 1
 	for _, a := range dr.matrix {
 		if total *= len(a.values); total > maxJobs-len(r.plan.Jobs) {
-			r.report(dr.line, dr.name+".matrix", fmt.Sprintf("makes more than %d jobs", maxJobs), "use fewer values")
-			return nil, false
+			r.tooMany(dr)
+			return nil
 		}
 	}
 	var out [][]Setting
@@ -145,15 +163,15 @@ func (r *planReader) combinations(dr draft) ([][]Setting, bool) {
 	for _, ex := range dr.exclude {
 		before := len(out)
 		out = slices.DeleteFunc(out, func(c []Setting) bool { return matches(c, ex) })
-		if len(out) == before {
+		if len(out) == before && !dr.broken {
 			r.report(ex[0].line, dr.name+".exclude", "excludes nothing", "no combination of the matrix has these values")
 		}
 	}
 	out = append(out, dr.include...)
-	if len(out) == 0 {
+	if len(out) == 0 && !dr.broken {
 		r.report(dr.line, dr.name+".matrix", "leaves no job", "")
 	}
-	return out, true
+	return out
 }
 
 // matches says whether a combination has every setting of a pattern.
@@ -275,12 +293,16 @@ func (r *planReader) checkNames() {
 		if _, ok := names[j.Run]; ok && j.Run != "" {
 			after = append(after, j.Run)
 		} else if j.Run != "" {
-			r.checkRun(j.line, j.Name+".run", j.Run, known)
+			r.checkRun(j.line, j.Name+".run", j.Run, known, groups)
 		}
 		if base := j.BaseJob(); base != "" {
 			if _, ok := names[base]; !ok {
 				near, _ := config.Nearest(base, known)
-				r.report(j.line, j.Group+": base_model", "there is no job "+strconv.Quote(text.Escape(base)), "did you mean "+baseJob+near+"?")
+				hint := "did you mean " + baseJob + near + "?"
+				if of := groups[base]; len(of) > 0 {
+					hint = oneOf(of)
+				}
+				r.report(j.line, j.Group+": base_model", "there is no job "+strconv.Quote(text.Escape(base)), hint)
 			} else {
 				after = append(after, base)
 			}
@@ -291,7 +313,7 @@ func (r *planReader) checkNames() {
 	r.checkCycles(names)
 	if c := p.Compare; c != nil && c.Baseline != "" {
 		if _, ok := names[c.Baseline]; !ok {
-			r.checkRun(r.compareLine, "compare.baseline", c.Baseline, known)
+			r.checkRun(r.compareLine, "compare.baseline", c.Baseline, known, groups)
 		}
 	}
 	if c := p.Compare; c != nil && c.Metric != "" {
@@ -299,13 +321,17 @@ func (r *planReader) checkNames() {
 	}
 	if dc := p.Decide; dc != nil && dc.Baseline != "" {
 		if _, ok := names[dc.Baseline]; !ok {
-			r.checkRun(r.decideLine, "decide.baseline", dc.Baseline, known)
+			r.checkRun(r.decideLine, "decide.baseline", dc.Baseline, known, groups)
 		}
 	}
 	if dc := p.Decide; dc != nil && dc.Job != "" {
 		if _, ok := names[dc.Job]; !ok {
 			near, _ := config.Nearest(dc.Job, known)
-			r.report(r.decideLine, "decide.job", "there is no job "+strconv.Quote(dc.Job), "did you mean "+near+"?")
+			hint := "did you mean " + near + "?"
+			if of := groups[dc.Job]; len(of) > 0 {
+				hint = oneOf(of)
+			}
+			r.report(r.decideLine, "decide.job", "there is no job "+strconv.Quote(dc.Job), hint)
 		}
 	}
 }
@@ -337,13 +363,20 @@ func (r *planReader) checkMetric(name string) {
 	}
 }
 
+// oneOf is the hint for the name of a matrix where one job is wanted.
+func oneOf(jobs []string) string {
+	return "it is a matrix: name one of its jobs, such as " + jobs[0]
+}
+
 // checkRun reports what is neither a job nor a run that exists.
-func (r *planReader) checkRun(line int, key, name string, jobs []string) {
+func (r *planReader) checkRun(line int, key, name string, jobs []string, groups map[string][]string) {
 	if _, err := findRun(name, r.plan.RunsDir); err == nil {
 		return
 	}
 	hint := "name a job of the plan, a run directory, or the id or name of a run in " + r.plan.RunsDir
-	if near, close := config.Nearest(name, jobs); close {
+	if of := groups[name]; len(of) > 0 {
+		hint = oneOf(of)
+	} else if near, close := config.Nearest(name, jobs); close {
 		hint = "did you mean the job " + near + "?"
 	}
 	r.report(line, key, "there is no job or run "+strconv.Quote(name), hint)
@@ -392,9 +425,7 @@ func (r *planReader) checkCycles(names map[string]int) {
 		return true
 	}
 	for i := range jobs {
-		if !visit(i) {
-			return
-		}
+		visit(i)
 	}
 }
 

@@ -228,6 +228,7 @@ type draft struct {
 	after      []string
 	afterLine  int
 	expandable bool // there is a matrix or an include
+	broken     bool // something of it was reported
 }
 
 // axis is one key of a matrix with its values, each one or several settings.
@@ -256,6 +257,10 @@ func (r *planReader) read(root *yaml.Node) {
 		r.report(jobs.line, "jobs", "must be a list of jobs, not "+describe(jobs.value), "start each job with - name: ...")
 		return
 	}
+	if len(jobs.value.Content) > maxJobs {
+		r.report(jobs.line, "jobs", fmt.Sprintf("lists more than %d jobs", maxJobs), "make several plans")
+		return
+	}
 	for i, n := range jobs.value.Content {
 		r.readJob(n, fmt.Sprintf("jobs[%d]", i+1))
 	}
@@ -274,6 +279,7 @@ func (r *planReader) readDefaults(e entry) {
 
 func (r *planReader) readJob(n *yaml.Node, at string) {
 	dr := draft{line: n.Line, config: r.defaults.config, eval: r.defaults.eval}
+	before := len(r.problems)
 	own := map[string]int{} // keys that make no sense beside run:
 	note := func(e entry) { own[e.key] = e.line }
 	r.section(n, at, map[string]func(entry){
@@ -306,6 +312,7 @@ func (r *planReader) readJob(n *yaml.Node, at string) {
 			r.report(dr.line, at+".name", fmt.Sprintf("%s is the name of the job on line %d too", dr.name, other.line), "names are unique")
 		}
 	}
+	dr.broken = len(r.problems) > before
 	r.drafts = append(r.drafts, dr)
 }
 
@@ -315,7 +322,21 @@ func (r *planReader) settings(e entry) []Setting {
 	for _, inner := range r.entries(e.value, e.key) {
 		out = append(out, r.flatten(inner.key, inner)...)
 	}
+	lines := map[string]int{}
+	for _, s := range out {
+		r.once(lines, e.key, s)
+	}
 	return out
+}
+
+// once reports a setting that is there already, nested in one place and dotted
+// in another.
+func (r *planReader) once(lines map[string]int, at string, s Setting) {
+	if first, twice := lines[s.Key]; twice {
+		r.report(s.line, join(at, s.Key), fmt.Sprintf("is set twice, first on line %d", first), "keep one of them")
+		return
+	}
+	lines[s.Key] = s.line
 }
 
 func (r *planReader) flatten(key string, e entry) []Setting {
@@ -342,7 +363,18 @@ func (r *planReader) flatten(key string, e entry) []Setting {
 }
 
 func (r *planReader) readMatrix(e entry) []axis {
-	return r.axes("", e)
+	out := r.axes("", e)
+	lines := map[string]int{}
+	for _, a := range out {
+		own := map[string]bool{} // its values set the same keys, one at a time
+		for _, s := range slices.Concat(a.values...) {
+			if !own[s.Key] {
+				own[s.Key] = true
+				r.once(lines, e.key, s)
+			}
+		}
+	}
+	return out
 }
 
 // axes reads the lists below a key, which may be nested as in a config.

@@ -167,6 +167,10 @@ func TestPlanErrors(t *testing.T) {
 		"excludes all":      {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: [1]}\n    exclude: [{seed: 1}]\n", []string{"a.matrix: leaves no job"}},
 		"excludes nothing":  {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: [1]}\n    exclude: [{seed: 2}]\n", []string{"plan.yaml:5: a.exclude: excludes nothing"}},
 		"too many":          {"jobs:\n  - name: a\n    config: train.yaml\n    matrix: {seed: [" + strings.Repeat("1,", 200) + "1], lora.r: [" + strings.Repeat("1,", 200) + "1]}\n", []string{"a.matrix: makes more than 10000 jobs"}},
+		"all at once":       {"jobs:\n  - name: a\n    config: train.yaml\n    set: {sed: 1}\n    matrix: {seed: 1}\n  - {name: b, config: train.yaml, after: b}\n  - {name: c, config: train.yaml, after: c}\n", []string{"plan.yaml:4: a: sed: unknown key", "plan.yaml:5: jobs[1].matrix.seed: must be a list", "plan.yaml:6: b: waits for itself", "plan.yaml:7: c: waits for itself"}},
+		"exclude alone":     {"jobs:\n  - name: a\n    config: train.yaml\n    exclude: [{seed: 1}]\n", []string{"plan.yaml:4: a.exclude: means nothing without matrix"}},
+		"nested and dotted": {"jobs:\n  - name: a\n    config: train.yaml\n    set:\n      training: {num_epochs: 1}\n      training.num_epochs: 2\n    matrix:\n      lora: [{r: 1}, {r: 2}]\n      lora.r: [3]\n", []string{"plan.yaml:6: jobs[1].set.training.num_epochs: is set twice, first on line 5", "plan.yaml:9: jobs[1].matrix.lora.r: is set twice, first on line 8"}},
+		"a matrix as a job": {"jobs:\n  - {name: a, config: train.yaml, matrix: {seed: [1]}}\n  - {name: b, run: a}\n  - {name: c, config: train.yaml, set: {base_model: 'job:a'}}\ncompare: {baseline: a}\ndecide: {job: a}\n", []string{`plan.yaml:3: b.run: there is no job or run "a" (it is a matrix: name one of its jobs, such as a-1)`, `plan.yaml:4: c: base_model: there is no job "a" (it is a matrix`, `plan.yaml:5: compare.baseline: there is no job or run "a" (it is a matrix`, `plan.yaml:6: decide.job: there is no job "a" (it is a matrix`}},
 		"reserved":          {"jobs:\n  - {name: a, config: train.yaml, set: {name: b, output.dir: c}}\n", []string{"name: is given by the job's name", "output.dir: is the same for all jobs"}},
 		"no config file":    {"jobs:\n  - {name: a, config: trian.yaml}\n", []string{"plan.yaml:2: a.config:", "trian.yaml"}},
 		"incomplete config": {"jobs:\n  - {name: a, set: {task: sft}}\n", []string{"plan.yaml:2: a: base_model", "plan.yaml:2: a: data_paths.train: is required"}},
@@ -188,6 +192,9 @@ func TestPlanErrors(t *testing.T) {
 			require.ErrorAs(t, err, &typed)
 			for _, want := range c.want {
 				assert.Contains(t, err.Error(), want)
+			}
+			if strings.Contains(c.plan, "matrix: {seed: 1}") {
+				assert.NotContains(t, err.Error(), "leaves no job", "it follows from another fault")
 			}
 			if name == "broken config" {
 				assert.Equal(t, 1, strings.Count(err.Error(), "bse_model"), "a fault is told once, not once a job")
@@ -229,6 +236,8 @@ func TestHostilePlans(t *testing.T) {
 		"deep lists":           "jobs: " + strings.Repeat("[", 20000) + strings.Repeat("]", 20000),
 		"deep keys":            "jobs:\n  - {name: a, config: train.yaml, set: " + strings.Repeat("{a: ", 5000) + "1" + strings.Repeat("}", 5000) + "}\n",
 		"a million jobs":       "jobs:\n  - {name: a, config: train.yaml, matrix: {seed: [" + strings.Repeat("1, ", 1000) + "2], lora.r: [" + strings.Repeat("1, ", 1000) + "2]}}\n",
+		"many jobs":            "jobs:\n" + strings.Repeat("  - {name: x}\n", 100_000),
+		"many included":        "jobs:\n  - {name: a, config: train.yaml, include: [" + strings.Repeat("{seed: 1}, ", 10_000) + "{seed: 2}]}\n",
 		"ten thousand faults":  "jobs:\n" + strings.Repeat("  - {nam: x}\n", 10000),
 		"a name with a path":   "jobs: [{name: ../../etc/passwd, config: train.yaml}]",
 		"a name with an order": "jobs: [{name: \"a\\e[31m\", config: train.yaml}]",

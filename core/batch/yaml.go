@@ -82,16 +82,18 @@ func (d *document) entries(n *yaml.Node, at string) []entry {
 		return nil
 	}
 	var out []entry
+	lines := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
 			d.report(key.Line, at, "a key must be plain text", "aliases and merge keys are not supported")
 			continue
 		}
-		if j := slices.IndexFunc(out, func(e entry) bool { return e.key == key.Value }); j >= 0 {
-			d.report(key.Line, join(at, key.Value), fmt.Sprintf("is set twice, first on line %d", out[j].line), "keep one of them")
+		if first, twice := lines[key.Value]; twice {
+			d.report(key.Line, join(at, key.Value), fmt.Sprintf("is set twice, first on line %d", first), "keep one of them")
 			continue
 		}
+		lines[key.Value] = key.Line
 		out = append(out, entry{key.Value, key.Line, value})
 	}
 	return out
