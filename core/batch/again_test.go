@@ -149,6 +149,19 @@ func TestPlanEditedBetweenStarts(t *testing.T) {
 	assert.Contains(t, texts(events, batch.EventNote), "a: its data changed")
 	assert.Len(t, f.seen, 4)
 
+	// So is another evaluation.
+	edited += "  - {name: e, run: a, eval: %s}\n"
+	require.NoError(t, os.WriteFile("plan.yaml", fmt.Appendf(nil, edited, "{slice_by: half}"), 0o644))
+	start(t.Context(), batch.Options{Runner: &fake{t: t}})
+	require.NoError(t, os.WriteFile("plan.yaml", fmt.Appendf(nil, edited, "{test_data: other.jsonl, slice_by: [half, kind], hard_examples: 3, batch_size: 4}"), 0o644))
+	_, events = start(t.Context(), batch.Options{Runner: &fake{t: t}})
+	notes = texts(events, batch.EventNote)
+	assert.Contains(t, notes, "e: eval.test_data is now other.jsonl, was that of the run")
+	assert.Contains(t, notes, "e: eval.slice_by is now half, kind, was half")
+	assert.Contains(t, notes, "e: eval.hard_examples is now 3, was that of the run")
+	assert.Contains(t, notes, "e: eval.batch_size is now 4, was that of the run")
+	require.NoError(t, os.WriteFile("plan.yaml", []byte(strings.TrimSuffix(edited, "  - {name: e, run: a, eval: %s}\n")), 0o644))
+
 	// Data that is bad for a while does not undo what was complete.
 	rows, err = os.ReadFile("train.jsonl")
 	require.NoError(t, err)

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/runs"
@@ -252,6 +255,7 @@ type before struct {
 	Name   string         `json:"name"`
 	Config map[string]any `json:"config,omitempty"`
 	Run    string         `json:"run,omitempty"`
+	Eval   *Evaluation    `json:"eval,omitempty"` // of Run
 	After  []string       `json:"after,omitempty"`
 	Data   string         `json:"data,omitempty"`
 }
@@ -263,6 +267,8 @@ func (s *scheduler) compareWithBefore() error {
 		b := before{Name: st.Name, Run: st.Run, After: st.After}
 		if st.Config != nil {
 			b.Config, b.Data = st.Config.Map(), s.data[dataKey(st)].all
+		} else {
+			b.Eval = &st.Eval
 		}
 		now = append(now, b)
 	}
@@ -315,6 +321,9 @@ func changes(old, now []before) []string {
 		if b.Run != o.Run {
 			out = append(out, fmt.Sprintf("%s: run is now %q, was %q", b.Name, b.Run, o.Run))
 		}
+		if b.Eval != nil && o.Eval != nil {
+			out = append(out, evalChanges(b.Name, *o.Eval, *b.Eval)...)
+		}
 		if b.Config == nil || o.Config == nil {
 			continue
 		}
@@ -333,4 +342,40 @@ func changes(old, now []before) []string {
 		}
 	}
 	return out
+}
+
+// evalChanges lists how the evaluation of a job differs from what it was.
+func evalChanges(job string, was, now Evaluation) []string {
+	size := func(n int) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.Itoa(n)
+	}
+	var out []string
+	for _, c := range []struct {
+		key      string
+		was, now string
+	}{
+		{"test_data", was.TestData, now.TestData},
+		{"metrics", strings.Join(was.Metrics, ", "), strings.Join(now.Metrics, ", ")},
+		{"slice_by", strings.Join(was.SliceBy, ", "), strings.Join(now.SliceBy, ", ")},
+		{"hard_examples", count(was.HardExamples), count(now.HardExamples)},
+		{"batch_size", size(was.BatchSize), size(now.BatchSize)},
+	} {
+		if c.was != c.now {
+			out = append(out, fmt.Sprintf("%s: eval.%s is now %s, was %s", job, c.key, cmp.Or(c.now, ofRun), cmp.Or(c.was, ofRun)))
+		}
+	}
+	return out
+}
+
+// ofRun stands for what is left to the run's own configuration.
+const ofRun = "that of the run"
+
+func count(n *int) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.Itoa(*n)
 }
