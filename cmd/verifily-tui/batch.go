@@ -56,7 +56,12 @@ func runBatch(o batchOptions, stdout, stderr io.Writer) int {
 	if o.every <= 0 {
 		return fail(fmt.Errorf("--every: must be longer than nothing, not %v", o.every))
 	}
-	ctx, sig := listen(stderr)
+	p := batches.NewPrinter(stdout, o.quiet, o.asJSON)
+	said := stderr
+	if batches.Draws(p) && !o.dryRun {
+		said = io.Discard // it says so where it draws
+	}
+	ctx, sig := listen(said)
 	defer sig.close()
 	plan, err := batch.Load(o.plan)
 	if err != nil {
@@ -69,7 +74,6 @@ func runBatch(o batchOptions, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(fmt.Errorf("find this program: %w", err))
 	}
-	p := batches.NewPrinter(stdout, o.quiet, o.asJSON)
 	events := newQueue(p.Event)
 	tell := events.add
 	if background != nil {
@@ -140,7 +144,7 @@ func listen(stderr io.Writer) (context.Context, *signals) {
 			case <-stops:
 				switch asked++; asked {
 				case 1:
-					fmt.Fprintln(stderr, "stopping: every job saves a checkpoint (a second signal ends at once)")
+					fmt.Fprintln(stderr, "stopping: "+batches.StopHint)
 					cancel()
 				case 2:
 					close(s.abort)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -34,7 +35,7 @@ func dryRun(ctx context.Context, plan *batch.Plan, o batchOptions, stdout, stder
 		printEstimate(stdout, e, warned)
 	})
 	if err != nil {
-		report(stderr, err)
+		report(stderr, errors.New("interrupted"))
 		return batch.ExitInterrupted
 	}
 	if !o.asJSON {

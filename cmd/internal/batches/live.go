@@ -33,6 +33,16 @@ type livePrinter struct {
 	drawn   time.Time
 }
 
+// StopHint is what somebody is told who stops a batch.
+const StopHint = "every job saves a checkpoint (a second signal ends at once)"
+
+// Draws says whether a printer draws in place, so that what others write to the
+// terminal would be drawn over.
+func Draws(p Printer) bool {
+	_, ok := p.(*livePrinter)
+	return ok
+}
+
 func newLivePrinter(w *os.File) *livePrinter {
 	return &livePrinter{linePrinter: linePrinter{w: w}, w: w}
 }
@@ -68,6 +78,9 @@ func (p *livePrinter) Event(ev batch.Event) {
 			p.running = slices.DeleteFunc(p.running, func(r batch.Progress) bool { return r.Job == ev.Job })
 		}
 		if line, ok := p.line(ev); ok {
+			if ev.Kind == batch.EventStopping && ev.Text == "interrupted" {
+				line = "stopping: " + StopHint
+			}
 			p.draw(line + "\n")
 		}
 	}

@@ -47,6 +47,7 @@ func TestLiveOutput(t *testing.T) {
 	p.Event(batch.Event{Kind: batch.EventProgress, Running: []batch.Progress{{Job: "a"}}, Counts: map[batch.Status]int{}})
 	p.Event(batch.Event{Kind: batch.EventStep, Job: "a", Step: 1, TotalSteps: 2, Loss: &loss})
 	p.Event(batch.Event{Kind: batch.EventNote, Text: "evil \x1b[31m text"})
+	p.Event(batch.Event{Kind: batch.EventStopping, Text: "interrupted"})
 	p.Event(batch.Event{Kind: batch.EventEnd, Job: "a", Status: batch.Completed, Seconds: 3})
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "summary.md"), nil, 0o644))
@@ -56,6 +57,7 @@ func TestLiveOutput(t *testing.T) {
 	out := string(data)
 	assert.Contains(t, out, `evil \x1b[31m text`)
 	assert.NotContains(t, out, "\x1b[31m")
+	assert.Contains(t, out, "stopping: every job saves a checkpoint (a second signal ends at once)\n")
 	last := out[strings.LastIndex(out, "\x1b[J")+3:]
 	assert.True(t, strings.HasPrefix(last, "a: completed in 3.0s\n"), last)
 	assert.Contains(t, last, "summary: "+filepath.Join(dir, "summary.md"))
