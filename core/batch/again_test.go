@@ -118,6 +118,22 @@ func TestRunThatTheJournalDoesNotName(t *testing.T) {
 	assert.Len(t, entries, 1)
 }
 
+// TestFolderWithTwoNames: a login that came to the folder by a link goes on with
+// the same batch.
+func TestFolderWithTwoNames(t *testing.T) {
+	start := batchOf(t, "jobs: [{name: a, config: train.yaml}]\n")
+	sum, _ := start(t.Context(), batch.Options{Runner: &fake{t: t}})
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(here, link))
+	t.Chdir(link)
+	f := &fake{t: t}
+	again, _ := start(t.Context(), batch.Options{Runner: f})
+	assert.Equal(t, sum.Dir, again.Dir)
+	assert.Empty(t, f.seen)
+}
+
 func TestPlanEditedBetweenStarts(t *testing.T) {
 	plan := "jobs:\n  - {name: a, config: train.yaml}\n  - {name: s, config: train.yaml, matrix: {seed: [1, 2]}}\n  - {name: gone, config: train.yaml, set: {seed: 9}}\n"
 	start := batchOf(t, plan)

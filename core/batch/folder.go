@@ -136,12 +136,24 @@ func findFolder(runsDir, planPath string) (*folder, error) {
 		return nil, err
 	}
 	var newest *folder
+	planPath = place(planPath)
 	for _, b := range list {
-		if b.PlanPath == planPath && (newest == nil || b.Number > newest.info.Number) {
+		if place(b.PlanPath) == planPath && (newest == nil || b.Number > newest.info.Number) {
 			newest = &folder{dir: filepath.Join(runsDir, b.BatchID), info: b, old: true}
 		}
 	}
 	return newest, nil
+}
+
+// place is a path as the file system has its folder, so that it is the same by
+// whatever way one came there. A plan that is a link itself keeps its name: it
+// may be led elsewhere.
+func place(path string) string {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return path
+	}
+	return filepath.Join(dir, filepath.Base(path))
 }
 
 // List returns the batches in a folder of runs, by name. Folders that hold no
