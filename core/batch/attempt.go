@@ -236,6 +236,10 @@ func ending(ctx context.Context, err error) Message {
 		m.Class, m.Text = classInterrupted, ""
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
 		m.Class = classSpace
+		var why syscall.Errno
+		if errors.As(err, &why) {
+			m.Text = why.Error() // which temporary file it was helps nobody
+		}
 	case errors.Is(err, syscall.ENOMEM):
 		m.Class = classMemory
 	case errors.As(err, &typed):

@@ -201,6 +201,9 @@ func makeFolder(runsDir, planPath string, number int, at time.Time) (*folder, er
 		}
 		f := &folder{dir: dir, info: Info{BatchID: name, PlanPath: planPath, CreatedAt: runs.FormatTime(at), Number: number}}
 		err = errors.Join(os.Mkdir(filepath.Join(dir, jobsDir), 0o755), f.writeJSON(infoFile, f.info), atomicfile.SyncDir(runsDir))
+		if err != nil {
+			_ = os.RemoveAll(dir) // it would hold nothing
+		}
 		return f, err
 	}
 	return nil, fmt.Errorf("no free batch name in %s", runsDir)

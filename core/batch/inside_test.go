@@ -3,9 +3,11 @@ package batch
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -139,6 +141,26 @@ func TestInterrupted(t *testing.T) {
 	end := ending(ctx, fmt.Errorf("evaluate: %w", context.Canceled))
 	assert.Equal(t, classInterrupted, end.Class)
 	assert.Empty(t, end.Text)
+}
+
+func TestDiskFull(t *testing.T) {
+	end := ending(t.Context(), fmt.Errorf("save: a: %w", &fs.PathError{Op: "write", Path: "a/.b123", Err: syscall.ENOSPC}))
+	assert.Equal(t, classSpace, end.Class)
+	assert.Equal(t, "no space left on device", end.Text)
+}
+
+// TestOneErrorIsTold: that a folder cannot be given up either is not worth a
+// line.
+func TestOneErrorIsTold(t *testing.T) {
+	dir := t.TempDir()
+	plan := &Plan{Path: filepath.Join(dir, "plan.yaml"), RunsDir: dir}
+	f, err := makeFolder(dir, plan.Path, 1, time.Now())
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(f.path(holderFile+"/x"), 0o755))
+	require.NoError(t, os.WriteFile(f.path(jobsFile), []byte("x"), 0o644))
+	_, err = Run(t.Context(), plan, Options{})
+	require.ErrorContains(t, err, "jobs.json")
+	assert.NotContains(t, err.Error(), holderFile)
 }
 
 func TestFormatBytes(t *testing.T) {

@@ -126,7 +126,11 @@ func Run(ctx context.Context, plan *Plan, opt Options) (sum *Summary, err error)
 	if s.folder, err = openFolder(plan.RunsDir, plan.Path, opt.Fresh, opt.Now); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.folder.close()) }()
+	defer func() {
+		if gone := s.folder.close(); err == nil {
+			err = gone // else the first error says why
+		}
+	}()
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}

@@ -38,6 +38,12 @@ func TestBlock(t *testing.T) {
 	assert.Empty(t, block(nil, counts, 80, 24))
 }
 
+func TestTextOfSeveralLines(t *testing.T) {
+	line, ok := lineOf(batch.Event{Kind: batch.EventEnd, Job: "a", Status: batch.Failed, Text: "2 rows are bad\n  a.jsonl:1: no text\n  a.jsonl:2: \x1b[31m"})
+	assert.True(t, ok)
+	assert.Equal(t, `a: failed: 2 rows are bad; a.jsonl:1: no text; a.jsonl:2: \x1b[31m`, line)
+}
+
 func TestLiveOutput(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "screen"))
 	require.NoError(t, err)

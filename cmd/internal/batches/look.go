@@ -169,7 +169,7 @@ func (l *looker) show(_ context.Context, dir string) error {
 			line += "  " + Path(j.Run)
 		}
 		if j.Error != "" {
-			line += ": " + text.Escape(strings.ReplaceAll(j.Error, "\n", "; "))
+			line += ": " + oneLine(j.Error)
 		}
 		fmt.Fprintln(l.stdout, line)
 	}

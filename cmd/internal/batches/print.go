@@ -141,7 +141,6 @@ func (p *linePrinter) print(lines ...string) {
 
 // lineOf is what is said about an event; ok is false where nothing is.
 func lineOf(ev batch.Event) (line string, ok bool) {
-	safe := func(s string) string { return text.Escape(strings.ReplaceAll(s, "\n", "; ")) }
 	subject := func(rest string) string {
 		if ev.Job == "" {
 			return rest
@@ -156,7 +155,7 @@ func lineOf(ev batch.Event) (line string, ok bool) {
 		}
 		return fmt.Sprintf("%s %s, %s", verb, Path(ev.Batch), Jobs(ev.Jobs)), true
 	case batch.EventNote:
-		return subject(safe(ev.Text)), true
+		return subject(oneLine(ev.Text)), true
 	case batch.EventStart:
 		out := fmt.Sprintf("starts on %s with %s", ev.Device, threads(ev.Threads))
 		if ev.Resumed {
@@ -164,7 +163,7 @@ func lineOf(ev batch.Event) (line string, ok bool) {
 		}
 		return subject(out), true
 	case batch.EventLog:
-		return subject("warning: " + safe(ev.Text)), ev.Warning
+		return subject("warning: " + oneLine(ev.Text)), ev.Warning
 	case batch.EventProgress:
 		parts := make([]string, len(ev.Running))
 		for i := range ev.Running {
@@ -172,7 +171,7 @@ func lineOf(ev batch.Event) (line string, ok bool) {
 		}
 		return doneText(ev.Counts) + " | " + strings.Join(parts, " | "), true
 	case batch.EventRetry:
-		return subject(fmt.Sprintf("attempt %d follows: %s", ev.Attempt, safe(ev.Text))), true
+		return subject(fmt.Sprintf("attempt %d follows: %s", ev.Attempt, oneLine(ev.Text))), true
 	case batch.EventEnd:
 		out := string(ev.Status)
 		if ev.Earlier {
@@ -184,13 +183,22 @@ func lineOf(ev batch.Event) (line string, ok bool) {
 			out += "  " + Path(ev.Run)
 		}
 		if ev.Text != "" {
-			out += ": " + safe(ev.Text)
+			out += ": " + oneLine(ev.Text)
 		}
 		return subject(out), true
 	case batch.EventStopping:
-		return "stopping: " + safe(ev.Text), true
+		return "stopping: " + oneLine(ev.Text), true
 	}
 	return "", false
+}
+
+// oneLine is a text of several lines in one, safe to print.
+func oneLine(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return text.Escape(strings.Join(lines, "; "))
 }
 
 // doneText says how many of the jobs are over.
