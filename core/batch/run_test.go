@@ -188,6 +188,11 @@ func TestRetries(t *testing.T) {
 	assert.Equal(t, batch.Completed, statuses(sum)["tiny"], "what can pass is tried again in the next start")
 	assert.Empty(t, again.attempts("big"))
 	assert.Equal(t, 3, sum.Jobs[1].BatchSize)
+
+	failing := &fake{t: t, scripts: map[string][]string{"big": {"memory: out of memory", "training: loss is NaN"}}}
+	sum, _ = start(t.Context(), batch.Options{Runner: failing, Fresh: true})
+	assert.Equal(t, batch.Failed, statuses(sum)["big"])
+	assert.Contains(t, sum.Jobs[1].Note, "it was tried with 3 and")
 }
 
 // TestRetriesOfEvaluations: what is said of them is not what is said of

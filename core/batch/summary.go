@@ -154,8 +154,12 @@ func (s *scheduler) row(st *state) Row {
 	if st.halved > 0 && st.work != nil {
 		if cfg, ok := st.work.smaller(st.halved); ok {
 			row.BatchSize = cfg.Training.BatchSize
-			row.Note = fmt.Sprintf("ran out of memory with batch_size %d; it was trained with %d and gradient_accumulation_steps %d, so that a step sees as many rows as planned",
-				st.work.config.Training.BatchSize, cfg.Training.BatchSize, cfg.Training.GradientAccumulationSteps)
+			done := "trained"
+			if st.status != Completed {
+				done = "tried"
+			}
+			row.Note = fmt.Sprintf("ran out of memory with batch_size %d; it was %s with %d and gradient_accumulation_steps %d, so that a step sees as many rows as planned",
+				st.work.config.Training.BatchSize, done, cfg.Training.BatchSize, cfg.Training.GradientAccumulationSteps)
 		}
 	}
 	if st.changed && row.Note == "" {
