@@ -309,6 +309,9 @@ func (r *planReader) checkNames() {
 		}
 		slices.Sort(after)
 		j.After = slices.Compact(after)
+		if i > 0 && slices.Equal(j.After, p.Jobs[i-1].After) {
+			j.After = p.Jobs[i-1].After // those of a matrix share a list, which may be long
+		}
 	}
 	r.checkCycles(names)
 	if c := p.Compare; c != nil && c.Baseline != "" {

@@ -91,6 +91,7 @@ retries: 1
 	assert.Equal(t, 1e-3, last.Config.Training.LearningRate)
 	assert.Equal(t, 1, last.Config.Training.NumEpochs, "what is included wins over the defaults")
 	assert.Equal(t, []string{"human"}, first.After)
+	assert.Same(t, &first.After[0], &p.Jobs[2].After[0], "the list may be long, and so may the matrix")
 	assert.Equal(t, []string{"human"}, p.Jobs[8].After, "the base model's job comes first")
 	assert.Equal(t, "human", p.Jobs[8].BaseJob())
 	check := p.Jobs[9]

@@ -75,6 +75,11 @@ type state struct {
 	changed bool // its data, while the batch ran
 	gpu     int
 	work    *work
+	// waits counts the jobs that it comes after and that are not complete,
+	// blocker is one of them that never will be, next are those after it.
+	waits   int
+	blocker string
+	next    []*state
 	// settled says that the history was asked; orders takes checkpoint requests.
 	settled  bool
 	orders   chan struct{}
@@ -153,6 +158,13 @@ func (s *scheduler) open(ctx context.Context) error {
 		st := &state{Job: &s.plan.Jobs[i], status: Waiting, gpu: noGPU}
 		s.jobs = append(s.jobs, st)
 		s.byName[st.Name] = st
+	}
+	for _, st := range s.jobs {
+		for _, name := range st.After {
+			st.waits++
+			before := s.byName[name]
+			before.next = append(before.next, st)
+		}
 	}
 	s.slots = newSlots(s.plan.Slots, s.opt.GPUs, s.opt.Cores, len(s.jobs))
 	s.emit(Event{Kind: EventBatch, Batch: s.folder.dir, Jobs: len(s.jobs), Resumed: s.folder.old})
@@ -237,10 +249,10 @@ func (s *scheduler) startReady() {
 			if st.status != Waiting || s.stopped != "" {
 				continue
 			}
-			ready, blocker := s.ready(st)
+			ready := st.waits == 0
 			switch {
-			case blocker != "":
-				st.text = "it comes after " + blocker + ", which did not complete"
+			case st.blocker != "":
+				st.text = "it comes after " + st.blocker + ", which did not complete"
 				s.end(st, Skipped)
 				again = true
 			case ready && !st.settled:
@@ -253,22 +265,6 @@ func (s *scheduler) startReady() {
 			}
 		}
 	}
-}
-
-// ready says whether all that a job comes after is complete, and which of it
-// never will be.
-func (s *scheduler) ready(st *state) (ok bool, blocker string) {
-	ok = true
-	for _, name := range st.After {
-		switch before := s.byName[name]; {
-		case before.status == Completed:
-		case before.status.Over():
-			return false, name
-		default:
-			ok = false
-		}
-	}
-	return ok, ""
 }
 
 // start gives a job a place and begins an attempt, if there is a free one.
@@ -397,6 +393,13 @@ func (s *scheduler) end(st *state, status Status) {
 	st.status = status
 	if status == Completed {
 		st.text = ""
+	}
+	for _, next := range st.next {
+		if status == Completed {
+			next.waits--
+		} else {
+			next.blocker = cmp.Or(next.blocker, st.Name)
+		}
 	}
 	switch {
 	case status == Skipped:

@@ -256,7 +256,6 @@ type before struct {
 	Config map[string]any `json:"config,omitempty"`
 	Run    string         `json:"run,omitempty"`
 	Eval   *Evaluation    `json:"eval,omitempty"` // of Run
-	After  []string       `json:"after,omitempty"`
 	Data   string         `json:"data,omitempty"`
 }
 
@@ -264,7 +263,7 @@ type before struct {
 func (s *scheduler) compareWithBefore() error {
 	now := make([]before, 0, len(s.jobs))
 	for _, st := range s.jobs {
-		b := before{Name: st.Name, Run: st.Run, After: st.After}
+		b := before{Name: st.Name, Run: st.Run}
 		if st.Config != nil {
 			b.Config, b.Data = st.Config.Map(), s.data[dataKey(st)].all
 		} else {
