@@ -242,6 +242,8 @@ func ending(ctx context.Context, err error) Message {
 		}
 	case errors.Is(err, syscall.ENOMEM):
 		m.Class = classMemory
+	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ESTALE), errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EMFILE):
+		// The file system, not the job: the next start tries it again.
 	case errors.As(err, &typed):
 		switch typed.(type) {
 		case *core.ConfigError:

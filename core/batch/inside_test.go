@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/stats"
 )
 
@@ -143,10 +144,21 @@ func TestInterrupted(t *testing.T) {
 	assert.Empty(t, end.Text)
 }
 
-func TestDiskFull(t *testing.T) {
-	end := ending(t.Context(), fmt.Errorf("save: a: %w", &fs.PathError{Op: "write", Path: "a/.b123", Err: syscall.ENOSPC}))
-	assert.Equal(t, classSpace, end.Class)
-	assert.Equal(t, "no space left on device", end.Text)
+// TestErrorsOfTheFileSystem are not the job's.
+func TestErrorsOfTheFileSystem(t *testing.T) {
+	for why, want := range map[syscall.Errno]struct {
+		class class
+		text  string
+	}{
+		syscall.ENOSPC: {classSpace, "no space left on device"},
+		syscall.EIO:    {classOther, "save: a: write a/.b123: input/output error"},
+		syscall.EACCES: {classTraining, "save: a: write a/.b123: permission denied"},
+	} {
+		end := ending(t.Context(), &fault.TrainingError{Detail: fault.Detail{Op: "save", Path: "a", Err: &fs.PathError{Op: "write", Path: "a/.b123", Err: why}}})
+		assert.Equal(t, want.class, end.Class, why)
+		assert.Equal(t, want.text, end.Text, why)
+		assert.Equal(t, want.class == classTraining, permanent(end.Class), why)
+	}
 }
 
 // TestOneErrorIsTold: that a folder cannot be given up either is not worth a
