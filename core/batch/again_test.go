@@ -54,6 +54,15 @@ func TestSecondStartGoesOn(t *testing.T) {
 	again, _ = start(t.Context(), batch.Options{Runner: fresh, Fresh: true})
 	assert.NotEqual(t, sum.Dir, again.Dir)
 	assert.Len(t, fresh.seen, 4)
+	end := sum.Dir[len(sum.Dir)-6:]
+	found, err := batch.Find(end, "runs")
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Base(sum.Dir), filepath.Base(found))
+	other := "runs/batch_20000101_000000_" + end
+	require.NoError(t, os.CopyFS(other, os.DirFS(sum.Dir)))
+	_, err = batch.Find(end, "runs")
+	assert.ErrorContains(t, err, "several batches end with", "nobody stops another by mistake")
+	require.NoError(t, os.RemoveAll(other))
 	after := &fake{t: t}
 	last, _ := start(t.Context(), batch.Options{Runner: after})
 	assert.Equal(t, again.Dir, last.Dir, "the newest batch is gone on with")

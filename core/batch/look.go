@@ -241,8 +241,9 @@ func RequestStop(dir string) error {
 // takeStop says whether a stop was asked for, and forgets it.
 func (f *folder) takeStop() bool { return os.Remove(f.path(stopFile)) == nil }
 
-// Find returns the folder of a batch given by its path or by its name, or the
-// end of it, in the folder of the runs; an empty name is the newest.
+// Find returns the folder of a batch given by its path or by its name, or an end
+// of it that no other has, in the folder of the runs; an empty name is the
+// newest.
 func Find(name, runsDir string) (string, error) {
 	if name != "" {
 		if _, err := os.Stat(filepath.Join(name, infoFile)); err == nil {
@@ -255,9 +256,14 @@ func Find(name, runsDir string) (string, error) {
 	}
 	found := ""
 	for _, b := range list { // by name, so the newest is last
-		if strings.HasSuffix(b.BatchID, name) {
-			found = filepath.Join(runsDir, b.BatchID)
+		if !strings.HasSuffix(b.BatchID, name) {
+			continue
 		}
+		if name != "" && found != "" {
+			return "", &fault.ConfigError{Detail: fault.Detail{Op: "find batch", Path: runsDir, Reason: fmt.Sprintf("several batches end with %q", name),
+				Hint: "name more of it, as in " + b.BatchID}}
+		}
+		found = filepath.Join(runsDir, b.BatchID)
 	}
 	if found == "" {
 		reason := "there is no batch"

@@ -41,7 +41,7 @@ named by its folder, or by the end of its name; without a name it is the newest.
 verifily-tui --batch PLAN starts one.
 
 Exit codes: follow ends with that of the batch; else 0, or 4 for an error.`,
-		Example: fmt.Sprintf("  %[1]s batch ls\n  %[1]s batch follow\n  %[1]s batch show 4c1f\n  %[1]s batch stop runs/batch_20260101_220000_4c1f2e", program),
+		Example: fmt.Sprintf("  %[1]s batch ls\n  %[1]s batch follow\n  %[1]s batch show 4c1f2e\n  %[1]s batch stop runs/batch_20260101_220000_4c1f2e", program),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.Args = func(_ *cobra.Command, args []string) error { return knownCommand(cmd, args) }
 	cmd.PersistentFlags().StringVar(&l.runsDir, "runs-dir", "runs", "`FOLDER` of the runs")
