@@ -30,6 +30,9 @@ type batchOptions struct {
 	every       time.Duration
 }
 
+// batchOnly are the flags that mean nothing to the screen.
+var batchOnly = []string{"dry-run", "new", "retry-failed", "every", "quiet", "detach", "json"}
+
 func (o *batchOptions) flags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	fs.StringVar(&o.plan, "batch", "", "run the jobs of `PLAN`, a plan or a train.yaml")

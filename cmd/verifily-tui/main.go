@@ -6,6 +6,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -98,6 +99,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 			if opt.plan == "" {
 				if cmd.Flags().Changed("batch") {
 					return errors.New("--batch needs the path of a plan")
+				}
+				for _, name := range batchOnly {
+					if cmd.Flags().Changed(name) {
+						return fmt.Errorf("--%s needs --batch PLAN", name)
+					}
 				}
 				code = openScreen(screen, stderr)
 				return nil

@@ -115,6 +115,7 @@ func TestBadCommandLines(t *testing.T) {
 		"unknown flag: --bath":                                       {"--bath", "plan.yaml"},
 		"--every: must be longer than nothing":                       {"--batch", "plan.yaml", "--every", "0s"},
 		"--batch needs the path":                                     {"--batch", ""},
+		"--detach needs --batch PLAN":                                {"--detach"},
 	} {
 		out, errs, code := call(t, args...)
 		assert.Equal(t, batch.ExitToolError, code, want)
