@@ -12,6 +12,7 @@ import (
 
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/config"
+	"github.com/verifily/verifily-tui/core/dataset"
 	"github.com/verifily/verifily-tui/core/engine"
 	"github.com/verifily/verifily-tui/runs"
 )
@@ -242,8 +243,8 @@ func ending(ctx context.Context, err error) Message {
 		}
 	case errors.Is(err, syscall.ENOMEM):
 		m.Class = classMemory
-	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ESTALE), errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EMFILE):
-		// The file system, not the job: the next start tries it again.
+	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ESTALE), errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EMFILE), errors.Is(err, dataset.ErrChanged):
+		// Something else than the job: the next start tries it again.
 	case errors.As(err, &typed):
 		switch typed.(type) {
 		case *core.ConfigError:

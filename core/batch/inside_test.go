@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/verifily/verifily-tui/core/dataset"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/stats"
 )
@@ -146,6 +147,8 @@ func TestInterrupted(t *testing.T) {
 
 // TestErrorsOfTheFileSystem are not the job's.
 func TestErrorsOfTheFileSystem(t *testing.T) {
+	end := ending(t.Context(), &fault.DataError{Detail: fault.Detail{Op: "read row", Err: fmt.Errorf("%w: now", dataset.ErrChanged)}})
+	assert.False(t, permanent(end.Class), "the data may be as it was when the batch is started again")
 	for why, want := range map[syscall.Errno]struct {
 		class class
 		text  string
@@ -154,7 +157,7 @@ func TestErrorsOfTheFileSystem(t *testing.T) {
 		syscall.EIO:    {classOther, "save: a: write a/.b123: input/output error"},
 		syscall.EACCES: {classTraining, "save: a: write a/.b123: permission denied"},
 	} {
-		end := ending(t.Context(), &fault.TrainingError{Detail: fault.Detail{Op: "save", Path: "a", Err: &fs.PathError{Op: "write", Path: "a/.b123", Err: why}}})
+		end = ending(t.Context(), &fault.TrainingError{Detail: fault.Detail{Op: "save", Path: "a", Err: &fs.PathError{Op: "write", Path: "a/.b123", Err: why}}})
 		assert.Equal(t, want.class, end.Class, why)
 		assert.Equal(t, want.text, end.Text, why)
 		assert.Equal(t, want.class == classTraining, permanent(end.Class), why)

@@ -212,11 +212,14 @@ func (x *File) checkUnchanged(op string, line int) error {
 	return nil
 }
 
+// ErrChanged: a file is not any more what it was when it was opened.
+var ErrChanged = errors.New("the file changed while it was in use")
+
 func (x *File) changed(op string, line int, how string) error {
 	return &fault.DataError{Detail: fault.Detail{
 		Op: op, Path: x.path, Line: line,
-		Reason: "the file changed while it was in use: " + how,
-		Hint:   "leave data alone while it is used; write a new file and start again",
+		Err:  fmt.Errorf("%w: %s", ErrChanged, how),
+		Hint: "leave data alone while it is used; write a new file and start again",
 	}}
 }
 

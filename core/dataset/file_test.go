@@ -335,7 +335,8 @@ func TestAFileThatChangesIsNoticed(t *testing.T) {
 			}
 			d := dataError(t, err, path)
 			assert.Equal(t, 2, d.Line)
-			assert.Contains(t, d.Reason, tt.reason)
+			assert.ErrorIs(t, err, dataset.ErrChanged)
+			assert.ErrorContains(t, err, tt.reason)
 		})
 	}
 }
