@@ -314,6 +314,7 @@ func (r *planReader) checkNames() {
 		}
 	}
 	r.checkCycles(names)
+	r.checkEvaluations(names)
 	if c := p.Compare; c != nil && c.Baseline != "" {
 		if _, ok := names[c.Baseline]; !ok {
 			r.checkRun(r.compareLine, "compare.baseline", c.Baseline, known, groups)
