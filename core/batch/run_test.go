@@ -69,6 +69,16 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// TestShipOfNothing: a verdict that rests on no metric says so.
+func TestShipOfNothing(t *testing.T) {
+	start := batchOf(t, "jobs: [{name: a, config: train.yaml}]\ndecide: {policy: ../ship.yaml}\n")
+	require.NoError(t, os.WriteFile("../ship.yaml", []byte("ship_if: {min_f1: null, min_exact_match: null}\n"), 0o644))
+	sum, _ := start(t.Context(), batch.Options{Runner: &fake{t: t}})
+	assert.Equal(t, "SHIP", sum.Decision)
+	require.Len(t, sum.Problems, 1)
+	assert.Contains(t, sum.Problems[0], "no metric of a was held against a limit")
+}
+
 func TestSummaryHasEvidence(t *testing.T) {
 	f := &fake{t: t, f1: map[string]float64{"human": 0.5, "sweep-1": 0.8, "sweep-2": 0.9, "sweep-3": 0.7}}
 	start := batchOf(t, `jobs:

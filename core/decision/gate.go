@@ -1,8 +1,10 @@
 package decision
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs/canonical"
@@ -42,6 +44,19 @@ type Gate struct {
 type Interval struct {
 	Low, High float64
 	Level     float64 // 0.95
+}
+
+// Judged says whether a metric was held against a limit, and not the number of
+// something or whether a file is there.
+func (g Gate) Judged() bool {
+	switch v := g.Value.(type) {
+	case float64:
+		return true
+	case json.Number:
+		_, err := v.Float64()
+		return g.N > 0 || err == nil && strings.ContainsAny(v.String(), ".eE")
+	}
+	return g.N > 0
 }
 
 func (g Gate) object() canonical.Object {

@@ -59,11 +59,7 @@ func (l *lines) Decided(v Verdict) error {
 // unjudged warns of a run that ships although none of its metrics was held
 // against a limit: the usual criteria are those of sft.
 func (l *lines) unjudged(recommendation string, gates []decision.Gate, metrics []string) []string {
-	judged := func(g decision.Gate) bool {
-		_, isNumber := number(g.Value)
-		return g.N > 0 || isNumber
-	}
-	if recommendation != decision.Ship || len(metrics) == 0 || slices.ContainsFunc(gates, judged) {
+	if recommendation != decision.Ship || len(metrics) == 0 || slices.ContainsFunc(gates, decision.Gate.Judged) {
 		return nil
 	}
 	slices.Sort(metrics)
