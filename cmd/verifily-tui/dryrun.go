@@ -56,7 +56,7 @@ func dryRun(ctx context.Context, plan *batch.Plan, o batchOptions, stdout, stder
 func printEstimate(w io.Writer, e batch.Estimate, warned map[string]bool) {
 	fmt.Fprintf(w, "%d. %s\n", e.Index, e.Job.Name)
 	for _, c := range e.Changes {
-		fmt.Fprintf(w, "   %s: %s\n", c.Key, text.Escape(fmt.Sprint(c.B)))
+		fmt.Fprintf(w, "   %s: %s\n", c.Key, text.Escape(batch.ValueText(c.B)))
 	}
 	if len(e.Job.After) > 0 {
 		fmt.Fprintf(w, "   after %s\n", strings.Join(e.Job.After, ", "))

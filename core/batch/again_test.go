@@ -148,12 +148,13 @@ func TestPlanEditedBetweenStarts(t *testing.T) {
 	start := batchOf(t, plan)
 	first, _ := start(t.Context(), batch.Options{Runner: &fake{t: t}})
 
-	edited := "jobs:\n  - {name: a, config: train.yaml, set: {training.num_epochs: 7}}\n  - {name: s, config: train.yaml, matrix: {seed: [5, 1, 2]}}\n"
+	edited := "jobs:\n  - {name: a, config: train.yaml, set: {training.num_epochs: 7, data_paths.val: null}}\n  - {name: s, config: train.yaml, matrix: {seed: [5, 1, 2]}}\n"
 	require.NoError(t, os.WriteFile("plan.yaml", []byte(edited), 0o644))
 	f := &fake{t: t}
 	sum, events := start(t.Context(), batch.Options{Runner: f})
 	notes := texts(events, batch.EventNote)
 	assert.Contains(t, notes, "a: training.num_epochs is now 7, was 2")
+	assert.Contains(t, notes, "a: data_paths.val is now null, was val.jsonl")
 	assert.Contains(t, notes, "the plan has a new job: s-3")
 	assert.Contains(t, notes, "the plan no longer has the job gone")
 	assert.Contains(t, notes, "s-2: is complete already, as s-1")

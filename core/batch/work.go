@@ -332,7 +332,7 @@ func changes(old, now []before) []string {
 			continue // an older version wrote it
 		}
 		for _, c := range config.Diff(x, y) {
-			out = append(out, fmt.Sprintf("%s: %s is now %v, was %v", b.Name, c.Key, c.B, c.A))
+			out = append(out, fmt.Sprintf("%s: %s is now %s, was %s", b.Name, c.Key, ValueText(c.B), ValueText(c.A)))
 		}
 	}
 	for _, b := range old {
@@ -341,6 +341,14 @@ func changes(old, now []before) []string {
 		}
 	}
 	return out
+}
+
+// ValueText writes a value of a configuration; what is not set is null there.
+func ValueText(v any) string {
+	if v == nil {
+		return "null"
+	}
+	return fmt.Sprint(v)
 }
 
 // evalChanges lists how the evaluation of a job differs from what it was.
