@@ -92,8 +92,8 @@ func BenchmarkTorch(b *testing.B) {
 		{"lora 256x6", micro, "", true, 8, 6, 5},
 		{"lora 256x6 avx2", micro, "avx2", true, 8, 6, 5},
 		{"full 256x6", micro, "", false, 8, 6, 5},
-		{"lora 135M", shape135M, "", true, 4, 5, 3},
-		{"full 135M", shape135M, "", false, 4, 5, 3},
+		{"lora 135M", shape135M, "", true, 4, 5, 5},
+		{"full 135M", shape135M, "", false, 4, 5, 5},
 		{"generate 256x6", micro, "", false, 16, 3, 5},
 	} {
 		b.Run(strings.ReplaceAll(c.name, " ", "-"), func(b *testing.B) {
