@@ -101,14 +101,29 @@ func (s *Set) Creatable(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if missing != "" && !filepath.IsLocal(missing) {
+	if slices.Contains(names(missing), "..") {
 		return "", fmt.Errorf("%s: %w", path, ErrOutside)
 	}
 	return filepath.Join(real, missing), nil
 }
 
-// follow walks along a path as far as it exists. missing is the rest.
+// follow walks along a path as far as it exists. missing is the rest. A path with
+// ".." must also stay in the roots as it reads without: who adds a name to it with
+// filepath.Join takes the ".." out of the text, and behind a link that is another
+// place.
 func (s *Set) follow(path string) (real, missing string, err error) {
+	if real, missing, err = s.walk(path); err != nil {
+		return "", "", err
+	}
+	if slices.Contains(names(path), "..") {
+		if _, _, err := s.walk(filepath.Clean(path)); errors.Is(err, ErrOutside) {
+			return "", "", err
+		}
+	}
+	return real, missing, nil
+}
+
+func (s *Set) walk(path string) (real, missing string, err error) {
 	outside := func() (string, string, error) { return "", "", fmt.Errorf("%s: %w", path, ErrOutside) }
 	if path == "" || strings.ContainsRune(path, 0) {
 		return "", "", &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
@@ -218,6 +233,11 @@ func (s *Set) Folder(path string, most int) (string, error) {
 	real, err := s.Existing(path)
 	if err != nil {
 		return "", err
+	}
+	if read, err := s.Existing(filepath.Clean(path)); err == nil && read != real { // see follow
+		if err := s.content(read, most); err != nil {
+			return "", err
+		}
 	}
 	return real, s.content(real, most)
 }

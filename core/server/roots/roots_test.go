@@ -69,7 +69,9 @@ func TestCreatable(t *testing.T) {
 			assert.Equal(t, root+want, got, path)
 		}
 	}
-	for _, path := range []string{outside + "/new", root + "/out/new", root + "/new/../../rootless/x", root + "/dangling-out", root + "/up/new"} {
+	for _, path := range []string{outside + "/new", root + "/out/new", root + "/new/../../rootless/x", root + "/dangling-out", root + "/up/new",
+		root + "/new/../out", root + "/new/../out/x", // behind what is not there yet
+		root + "/in/../out", root + "/in/../out/x"} { // a/out, or out for who takes the ".." out of the text
 		_, err := set.Creatable(path)
 		assert.ErrorIs(t, err, roots.ErrOutside, "%q", path)
 	}
@@ -132,6 +134,8 @@ func TestFolder(t *testing.T) {
 	assert.ErrorIs(t, err, roots.ErrTooMany)
 	_, err = set.Folder(root, 100)
 	assert.Error(t, err, "it has links that lead out")
+	_, err = set.Folder(root+"/in/..", 100)
+	assert.ErrorIs(t, err, roots.ErrOutside, "without the '..' of its text it is the root")
 	require.NoError(t, os.Symlink(outside+"/c", root+"/a/b/hidden"))
 	_, err = set.Folder(root+"/a", 10)
 	assert.ErrorIs(t, err, roots.ErrOutside)
