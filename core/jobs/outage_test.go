@@ -159,3 +159,37 @@ func TestFileLocked(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, jobs.Succeeded, done.Status)
 }
+
+// TestFileLockedForLong: who does not want to wait for another process need not,
+// and what it wanted is not done later.
+func TestFileLockedForLong(t *testing.T) {
+	p := place{t: t, dir: t.TempDir()}
+	q := p.start(jobs.Options{Kinds: map[string]jobs.Handler{"ECHO": echo}})
+	other := p.open(jobs.Options{})
+	held, release := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		assert.NoError(t, other.HoldForTest(func() {
+			close(held)
+			<-release
+		}))
+	})
+	within(t, held, "the lock")
+	short, cancel := context.WithTimeout(p.ctx(), 50*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 2)
+	wg.Go(func() { ended <- q.Ready(short) })
+	wg.Go(func() {
+		_, err := q.Submit(short, jobs.Request{Kind: "ECHO", Input: object(`{}`)})
+		ended <- err
+	})
+	for range 2 {
+		assert.ErrorIs(t, within(t, ended, "the end of the patience"), context.DeadlineExceeded)
+	}
+	close(release)
+	wg.Wait()
+	require.NoError(t, q.Ready(p.ctx()))
+	list, err := q.List(p.ctx(), jobs.Filter{})
+	require.NoError(t, err)
+	assert.Empty(t, list)
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -50,10 +51,23 @@ type sqliteDB struct {
 
 // pending is a write that waits for its turn.
 type pending struct {
-	ctx  context.Context
-	fn   func(ctx context.Context, tx Tx) error
-	done chan error // one is sent
+	ctx   context.Context
+	fn    func(ctx context.Context, tx Tx) error
+	done  chan error // one is sent
+	state atomic.Int32
 }
+
+// The states of a write. One whose caller has given up is not begun any more; one
+// that has begun is waited for, since its fn uses what belongs to its caller.
+const (
+	waiting int32 = iota
+	begun
+	abandoned
+)
+
+func (p *pending) begin() bool   { return p.state.CompareAndSwap(waiting, begun) }
+func (p *pending) abandon() bool { return p.state.CompareAndSwap(waiting, abandoned) }
+func (p *pending) undone()       { p.state.CompareAndSwap(begun, waiting) }
 
 func openSQLite(ctx context.Context, opt Options) (_ DB, err error) {
 	if err := os.MkdirAll(filepath.Dir(opt.File), 0o700); err != nil {
@@ -122,6 +136,15 @@ func (d *sqliteDB) Write(ctx context.Context, fn func(ctx context.Context, tx Tx
 	select {
 	case err := <-p.done:
 		return err
+	case <-ctx.Done():
+		if p.abandon() {
+			return ctx.Err()
+		}
+	case <-d.done:
+	}
+	select {
+	case err := <-p.done:
+		return err
 	case <-d.done:
 		select {
 		case err := <-p.done:
@@ -184,7 +207,8 @@ func (d *sqliteDB) writer() {
 }
 
 // carryOut commits a batch. Where one of it fails, all are repeated one by one,
-// so that none suffers from another.
+// so that none suffers from another. Where the transaction could not begin, none
+// is at fault, and each would wait as long again.
 func (d *sqliteDB) carryOut(batch []*pending) {
 	live := batch[:0]
 	for _, p := range batch {
@@ -197,29 +221,31 @@ func (d *sqliteDB) carryOut(batch []*pending) {
 	if len(live) == 0 {
 		return
 	}
-	err := d.commit(live)
-	if err == nil || len(live) == 1 {
+	tried, err := d.commit(live)
+	if err == nil || len(live) == 1 || !tried {
 		for _, p := range live {
 			p.done <- err
 		}
 		return
 	}
 	for i, p := range live {
-		p.done <- d.commit(live[i : i+1])
+		_, err := d.commit(live[i : i+1])
+		p.done <- err
 	}
 }
 
 // commit carries out a batch in one transaction and flushes it to disk. It is
-// not cut short by Close: what has begun is finished.
-func (d *sqliteDB) commit(batch []*pending) (err error) {
+// not cut short by Close: what has begun is finished. tried says that the
+// transaction began.
+func (d *sqliteDB) commit(batch []*pending) (tried bool, err error) {
 	ctx := context.WithoutCancel(d.ctx)
 	conn, err := d.write.Conn(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	if _, err := conn.ExecContext(ctx, "PRAGMA synchronous = FULL"); err != nil {
-		return err
+		return false, err
 	}
 	defer func() {
 		_, e := conn.ExecContext(ctx, "PRAGMA synchronous = NORMAL")
@@ -227,14 +253,24 @@ func (d *sqliteDB) commit(batch []*pending) (err error) {
 	}()
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
+	defer func() {
+		if err != nil {
+			for _, p := range batch {
+				p.undone()
+			}
+		}
+	}()
 	for _, p := range batch {
+		if !p.begin() {
+			continue // its caller has gone
+		}
 		if err := p.fn(ctx, &sqliteTx{tx: tx, db: d}); err != nil {
-			return rolledBack(err, tx.Rollback())
+			return true, rolledBack(err, tx.Rollback())
 		}
 	}
-	return tx.Commit()
+	return true, tx.Commit()
 }
 
 // rolledBack is err, with that of the rollback where there is one.
