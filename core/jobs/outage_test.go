@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -94,7 +96,7 @@ func (w *wire) cut() {
 func TestDatabaseGoneAndBack(t *testing.T) {
 	onEach(t, func(t *testing.T, p place) {
 		if p.database == "" {
-			return // a file does not go away; another process that locks it is waited for
+			return // see TestFileGoneAndBack
 		}
 		url, w := throughWire(t, p.database)
 		p.database = url
@@ -192,4 +194,29 @@ func TestFileLockedForLong(t *testing.T) {
 	list, err := q.List(p.ctx(), jobs.Filter{})
 	require.NoError(t, err)
 	assert.Empty(t, list)
+}
+
+// TestFileGoneAndBack: a file that was removed or replaced takes no jobs, since
+// they would be lost with it.
+func TestFileGoneAndBack(t *testing.T) {
+	p := place{t: t, dir: t.TempDir()}
+	q := p.start(jobs.Options{Kinds: map[string]jobs.Handler{"ECHO": echo}})
+	file := filepath.Join(p.dir, "jobs.db")
+	refuses := func() {
+		t.Helper()
+		assert.Error(t, q.Ready(p.ctx()))
+		_, err := q.Submit(p.ctx(), jobs.Request{Kind: "ECHO", Input: object(`{}`)})
+		assert.Error(t, err)
+	}
+	require.NoError(t, os.Rename(file, file+".away"))
+	refuses()
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	refuses()
+
+	require.NoError(t, os.Rename(file+".away", file))
+	job, err := q.Submit(p.ctx(), jobs.Request{Kind: "ECHO", Input: object(`{}`)})
+	require.NoError(t, err)
+	done, err := q.Wait(p.ctx(), job.ID)
+	require.NoError(t, err)
+	assert.Equal(t, jobs.Succeeded, done.Status)
 }

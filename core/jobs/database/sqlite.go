@@ -39,6 +39,8 @@ var sqliteDialect = Dialect{
 // process and River share, and some that read.
 type sqliteDB struct {
 	write, read *sql.DB
+	file        string
+	opened      os.FileInfo // of file
 	log         *slog.Logger
 	dispatch    *dispatcher[*sql.Tx] // nil before Dispatch
 	mu          sync.Mutex           // guards dispatch
@@ -84,7 +86,7 @@ func openSQLite(ctx context.Context, opt Options) (_ DB, err error) {
 		q.Set("_txlock", "immediate")
 		return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: opt.File}).EscapedPath(), RawQuery: q.Encode()}).String()
 	}
-	d := &sqliteDB{log: opt.Logger, queue: make(chan *pending, maxBatch), done: make(chan struct{})}
+	d := &sqliteDB{file: opt.File, log: opt.Logger, queue: make(chan *pending, maxBatch), done: make(chan struct{})}
 	// What River writes can be lost with the power: a ticket handed out twice
 	// finds nothing to do. Batches of our own are flushed, see commit.
 	write, err := sqlite.NewConnector(dsn("journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(4000)"))
@@ -115,7 +117,18 @@ func (d *sqliteDB) prepare(ctx context.Context, opt Options) error {
 	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return err
 	}
-	return nil
+	d.opened, err = os.Stat(opt.File)
+	return err
+}
+
+// stays says that the file is the one that was opened. A file that was removed can
+// be written as before, and nobody would find again what was.
+func (d *sqliteDB) stays() error {
+	info, err := os.Stat(d.file)
+	if err == nil && !os.SameFile(info, d.opened) {
+		err = fmt.Errorf("%s is another file than the one that was opened", d.file)
+	}
+	return err
 }
 
 func (d *sqliteDB) Create(ctx context.Context, schema func(Dialect) []string) error {
@@ -238,6 +251,9 @@ func (d *sqliteDB) carryOut(batch []*pending) {
 // not cut short by Close: what has begun is finished. tried says that the
 // transaction began.
 func (d *sqliteDB) commit(batch []*pending) (tried bool, err error) {
+	if err := d.stays(); err != nil {
+		return false, err
+	}
 	ctx := context.WithoutCancel(d.ctx)
 	conn, err := d.write.Conn(ctx)
 	if err != nil {
