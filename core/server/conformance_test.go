@@ -386,6 +386,7 @@ func TestDocuments(t *testing.T) {
 	page := s.get("/docs")
 	assert.Equal(t, 200, page.status)
 	assert.Equal(t, "text/html; charset=utf-8", page.header.Get("Content-Type"))
+	assert.Contains(t, string(page.body), "number ≥ 1 (60)", "the default of interval_seconds")
 	for path, methods := range want {
 		described, ok := paths[path].(map[string]any)
 		require.True(t, ok, path)

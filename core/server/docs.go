@@ -10,6 +10,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -150,7 +151,7 @@ func typeText(s *huma.Schema) string {
 	switch {
 	case s.Type == huma.TypeArray && s.Items != nil:
 		text = "list of " + typeText(s.Items)
-	case isMap:
+	case isMap && typeText(of) != "": // else of anything
 		text = "object of " + typeText(of)
 	}
 	if len(s.Enum) > 0 {
@@ -161,16 +162,16 @@ func typeText(s *huma.Schema) string {
 		text = strings.Join(values, " | ")
 	}
 	if s.Minimum != nil {
-		text += fmt.Sprintf(" ≥ %g", *s.Minimum)
+		text += " ≥ " + strconv.FormatFloat(*s.Minimum, 'f', -1, 64)
 	}
 	if s.Maximum != nil {
-		text += fmt.Sprintf(" ≤ %g", *s.Maximum)
+		text += " ≤ " + strconv.FormatFloat(*s.Maximum, 'f', -1, 64)
 	}
 	if s.Nullable && s.Type != huma.TypeArray {
 		text += " or null"
 	}
 	if s.Default != nil {
-		text += fmt.Sprintf(" (%v)", s.Default)
+		text += fmt.Sprintf(" (%v)", reflect.Indirect(reflect.ValueOf(s.Default))) // a pointer for a field that is one
 	}
 	return text
 }

@@ -48,7 +48,7 @@ func routes() []route {
 		{http.MethodPost, "/v1/jobs/" + idPattern + "/cancel", (*Server).cancel, false, false,
 			describe[none, wire.Job]("cancelJob", "Cancel a job", "A job that runs may end a moment later. 409 when it has ended already.", idParameter, 404, 409, 503)},
 		{http.MethodGet, "/v1/jobs/" + idPattern + "/events", (*Server).events, false, true,
-			describe[none, eventStream]("jobEvents", "Follow a job", "Server-sent events: state, with the job, and what it reports while it runs, such as training steps. A comment is sent when nothing happens. The stream ends with the job.", idParameter, 404, 503)},
+			describe[none, eventStream]("jobEvents", "Follow a job", "Server-sent events: state, with the job, and what it reports while it runs: step (step, total_steps, epoch, loss, learning_rate, grad_norm, tokens, tokens_per_second), eval (step, epoch, eval_loss, best), checkpoint (step), predict (done, total), log (level, message). A comment is sent when nothing happens. The stream ends with the job.", idParameter, 404, 503)},
 		{http.MethodGet, "/v1/runs", (*Server).listRuns, false, false,
 			describe[none, runList]("listRuns", "List runs", "The newest first.", runListParameters, 403, 404, 422)},
 		{http.MethodGet, "/v1/runs/" + idPattern, (*Server).run, false, false,

@@ -131,7 +131,7 @@ type Readiness struct {
 
 // MonitorRequest starts a monitor. Zero values stand for the defaults.
 type MonitorRequest struct {
-	ConfigPath        string   `json:"config_path" doc:"pipeline.yaml"`
+	ConfigPath        string   `json:"config_path" doc:"pipeline.yaml: run_dir, and where wanted train_data with eval_data, baseline_run, ship_if; its paths start beside it"`
 	IntervalSeconds   *float64 `json:"interval_seconds,omitempty" minimum:"1" default:"60"`
 	MaxTicks          *int     `json:"max_ticks,omitempty" minimum:"0" default:"0" doc:"0: no end"`
 	RollingWindow     *int     `json:"rolling_window,omitempty" minimum:"1" default:"20"`
