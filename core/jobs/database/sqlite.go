@@ -67,6 +67,8 @@ const (
 	abandoned
 )
 
+var errBusy = errors.New("the database is busy, or another process holds it")
+
 func (p *pending) begin() bool   { return p.state.CompareAndSwap(waiting, begun) }
 func (p *pending) abandon() bool { return p.state.CompareAndSwap(waiting, abandoned) }
 func (p *pending) undone()       { p.state.CompareAndSwap(begun, waiting) }
@@ -146,12 +148,18 @@ func (d *sqliteDB) Write(ctx context.Context, fn func(ctx context.Context, tx Tx
 	case <-d.ctx.Done():
 		return ErrClosed
 	}
+	patience := time.NewTimer(busyTimeout) // River's writes, which wait too, may be before this one
+	defer patience.Stop()
 	select {
 	case err := <-p.done:
 		return err
 	case <-ctx.Done():
 		if p.abandon() {
 			return ctx.Err()
+		}
+	case <-patience.C:
+		if p.abandon() {
+			return errBusy
 		}
 	case <-d.done:
 	}
