@@ -37,10 +37,11 @@ type serveFlags struct {
 	runsDir       string
 	allow         []string
 	grace         time.Duration
+	retention     retention
 }
 
 func (a *app) serve() *cobra.Command {
-	f := serveFlags{workers: 16}
+	f := serveFlags{workers: 16, retention: usualRetention}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve retrains, jobs, monitors and runs over HTTP",
@@ -90,6 +91,7 @@ Exit codes: 0 stopped, 1 configuration or usage, 3 something would not stop.`,
 	flags.StringVar(&f.runsDir, "runs-dir", "runs", "`FOLDER` of runs that clients name by id")
 	flags.StringArrayVar(&f.allow, "allow-path", nil, "`PATH` that clients may use, again for more")
 	flags.DurationVar(&f.grace, "grace", 30*time.Second, "`TIME` that running work has when the server stops")
+	f.retention.flag(flags)
 	return cmd
 }
 
@@ -124,6 +126,8 @@ func (f *serveFlags) address(key string) (*net.TCPAddr, error) {
 		return nil, usage(fmt.Sprintf("--workers: must be from 0 to 1024, not %d", f.workers), "")
 	case f.grace <= 0:
 		return nil, usage("--grace: must be more than nothing", "")
+	case f.retention < 0:
+		return nil, f.retention.wrong()
 	case f.allowNonlocal && key == "":
 		return nil, usage("--allow-nonlocal needs a key", "set "+apiKeyVariable+" to a long random text, and give it to clients")
 	}
@@ -170,7 +174,7 @@ func (f *serveFlags) open(ctx context.Context, allowed *roots.Set, log *slog.Log
 		workers = -1 // takes jobs and runs none
 	}
 	q, err := jobs.Open(ctx, jobs.Options{Database: f.database, DataDir: dir, Workers: workers, Heavy: work.Heavy, Prepare: work.Absolute, Logger: log,
-		Kinds: server.Fenced(work.Kinds(work.Options{RunsDir: f.runsDir}), allowed, f.runsDir)})
+		Kinds: server.Fenced(work.Kinds(work.Options{RunsDir: f.runsDir}), allowed, f.runsDir), Retention: f.retention.option()})
 	if err != nil {
 		return nil, err
 	}

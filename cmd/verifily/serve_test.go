@@ -88,6 +88,12 @@ func TestServeStops(t *testing.T) {
 	_, err = cl.WaitForJob(t.Context(), again.JobID)
 	require.NoError(t, err)
 	assert.Zero(t, c.stop(), "%s", &c.errs)
+
+	// What has ended is forgotten after a time.
+	c, cl, _ = serving(t, c.Dir, "--retention", "1ms")
+	_, err = cl.Job(t.Context(), again.JobID)
+	assert.ErrorIs(t, err, client.ErrNotFound)
+	assert.Zero(t, c.stop(), "%s", &c.errs)
 }
 
 func pointer[T any](v T) *T { return &v }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/fault"
@@ -114,12 +115,34 @@ func (p *jobPlace) unusable(err error) error {
 	return &core.ConfigError{Detail: fault.Detail{Err: err, Hint: hint}}
 }
 
+// retention is how long finished jobs are kept; 0 is for ever.
+type retention time.Duration
+
+const usualRetention = retention(30 * 24 * time.Hour)
+
+func (r *retention) flag(flags *pflag.FlagSet) {
+	flags.DurationVar((*time.Duration)(r), "retention", time.Duration(*r),
+		"`TIME` that finished jobs and their results are kept; 0: for ever. All that share a database should agree")
+}
+
+func (r retention) wrong() error {
+	return usage(fmt.Sprintf("--retention: must not be negative, not %s", time.Duration(r)), "")
+}
+
+// option is what jobs.Options calls it.
+func (r retention) option() time.Duration {
+	if r == 0 {
+		return -1
+	}
+	return time.Duration(r)
+}
+
 func (a *app) worker() *cobra.Command {
 	var place jobPlace
 	var runsDir string
 	var allow []string
 	var grace time.Duration
-	workers := whole(16)
+	workers, keep := whole(16), usualRetention
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run jobs and monitors of a service, without HTTP",
@@ -153,13 +176,15 @@ Exit codes: 0 stopped, 1 configuration or usage, and a job that would not stop.`
 				return usage(fmt.Sprintf("--workers: must be from 1 to 1024, not %d", workers), "")
 			case grace <= 0:
 				return usage("--grace: must be more than nothing", "")
+			case keep < 0:
+				return keep.wrong()
 			}
 			allowed, err := place.roots(allow)
 			if err != nil {
 				return err
 			}
 			return a.runWorker(cmd.Context(), place, jobs.Options{Workers: int(workers), Heavy: work.Heavy, Prepare: work.Absolute,
-				Kinds: server.Fenced(work.Kinds(work.Options{RunsDir: runsDir}), allowed, runsDir)}, allowed, grace)
+				Kinds: server.Fenced(work.Kinds(work.Options{RunsDir: runsDir}), allowed, runsDir), Retention: keep.option()}, allowed, grace)
 		},
 	}
 	flags := cmd.Flags()
@@ -169,6 +194,7 @@ Exit codes: 0 stopped, 1 configuration or usage, and a job that would not stop.`
 	flags.StringVar(&runsDir, "runs-dir", "runs", "`FOLDER` of runs that jobs name by id")
 	flags.StringArrayVar(&allow, "allow-path", nil, "`PATH` that jobs may use, again for more")
 	flags.DurationVar(&grace, "grace", 30*time.Second, "`TIME` that running work has when the worker stops")
+	keep.flag(flags)
 	return cmd
 }
 
