@@ -178,7 +178,7 @@ func TestRetrain(t *testing.T) {
 		assert.Zero(t, report.ExitCode(), "%+v", report.Checks)
 	})
 	t.Run("seeds of any size, sign kept", func(t *testing.T) {
-		for _, seed := range []string{"0", "-5", "123456789012345678901234567890", "-98765432109876543210987654321", strings.Repeat("9", 4000)} {
+		for _, seed := range []string{"0", "-5", "123456789012345678901234567890", "-98765432109876543210987654321", strings.Repeat("9", 4000), "-" + strings.Repeat("9", 4300)} {
 			a := s.post("/v1/retrain", s.retrainBody(data, `"seed": `+seed))
 			require.Equal(t, 200, a.status, "%s", a.body)
 			config, err := os.ReadFile(filepath.Join(a.doc["run_dir"].(string), "config.yaml"))

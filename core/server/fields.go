@@ -178,7 +178,7 @@ func (f *fields) integer(name string) json.Number {
 		f.wrong(name, "Input should be a valid integer")
 		return ""
 	}
-	if len(v) > mostDigits {
+	if len(bytes.TrimPrefix(v, []byte("-"))) > mostDigits {
 		f.wrong(name, fmt.Sprintf("Input should have at most %d digits", mostDigits))
 		return ""
 	}
