@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -264,6 +265,25 @@ func TestFromMapNamesKeysWithoutAFile(t *testing.T) {
 	circle["training"] = circle
 	_, err = config.FromMap(circle)
 	require.ErrorContains(t, err, "training.training: unknown key")
+}
+
+// TestMuchWrong: what is told about a config is bounded, whatever is wrong in it.
+func TestMuchWrong(t *testing.T) {
+	items := make([]any, 50_000)
+	unknown := map[string]any{}
+	for i := range items {
+		items[i] = fmt.Sprint("no such metric ", i)
+		unknown[fmt.Sprint("key", i)] = 1
+	}
+	for name, m := range map[string]map[string]any{
+		"keys":    unknown,
+		"metrics": {"task": "sft", "base_model": "builtin:nano", "data_paths": map[string]any{"train": "t"}, "eval": map[string]any{"metrics": items}},
+	} {
+		_, err := config.FromMap(m)
+		require.Error(t, err, name)
+		assert.Contains(t, err.Error(), "more than 100 problems", name)
+		assert.Equal(t, 100, strings.Count(err.Error(), "\n"), name)
+	}
 }
 
 func TestValidateChecksAConfigMadeInCode(t *testing.T) {

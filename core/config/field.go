@@ -398,11 +398,16 @@ func anyList(items []string) any {
 
 func checkItems(items []string, says func(string) []flaw) []flaw {
 	var bad []flaw
+	first := make(map[string]int, len(items))
 	for i, item := range items {
-		if j := slices.Index(items, item); j < i {
+		if len(bad) > mostProblems {
+			break
+		}
+		if j, twice := first[item]; twice {
 			bad = append(bad, flawf("item %d repeats item %d, %s", i+1, j+1, quoted(item))...)
 			continue
 		}
+		first[item] = i
 		for _, f := range says(item) {
 			f.reason = fmt.Sprintf("item %d %s", i+1, f.reason)
 			bad = append(bad, f)

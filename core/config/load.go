@@ -182,6 +182,9 @@ func (b *builder) flatten(prefix string, m value, source string) []entry {
 	var out []entry
 	seen := map[string]int{}
 	for _, p := range m.pairs {
+		if b.full() {
+			break
+		}
 		key, from := prefix+p.key, origin{line: p.line, source: source}
 		if line, twice := seen[p.key]; twice {
 			b.report(key, from, flaw{
@@ -237,7 +240,17 @@ func (b *builder) add(key string, flaws ...flaw) {
 	}
 }
 
+// mostProblems bounds what is told about one config: nobody reads more, and a
+// hint for each of a hundred thousand keys takes a minute.
+const mostProblems = 100
+
+// full says that more problems would not be told.
+func (b *builder) full() bool { return len(b.problems) > mostProblems }
+
 func (b *builder) report(key string, from origin, f flaw) {
+	if b.full() {
+		return
+	}
 	p := fault.Problem{Path: b.path, Line: from.line, Key: quiet(key), Reason: f.reason, Hint: f.hint}
 	if f.line > 0 {
 		p.Line = f.line
@@ -274,8 +287,10 @@ func (b *builder) result(op string) error {
 }
 
 func configError(path string, problems []fault.Problem, cause error) *fault.ConfigError {
-	d := fault.Detail{Op: op, Path: path, Problems: problems, Err: cause}
+	d := fault.Detail{Op: op, Path: path, Problems: problems[:min(len(problems), mostProblems)], Err: cause}
 	switch {
+	case len(problems) > mostProblems:
+		d.Reason = fmt.Sprintf("more than %d problems", mostProblems)
 	case len(problems) > 1:
 		d.Reason = fmt.Sprintf("%d problems", len(problems))
 	case cause == nil:

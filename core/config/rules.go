@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"unicode/utf8"
 
 	"github.com/verifily/verifily-tui/core/metrics"
@@ -55,16 +54,19 @@ var formatRules = field{
 	},
 	check: func(c *Config) []flaw {
 		var bad []flaw
+		first := make(map[string]int, len(c.Eval.FormatRules))
 		for i, r := range c.Eval.FormatRules {
+			j, twice := first[r.Name]
+			if !twice {
+				first[r.Name] = i
+			}
 			if err := r.Validate(); err != nil {
 				bad = append(bad, flawf("rule %d: %s", i+1, printable(err.Error()))...)
 			} else if !utf8.ValidString(r.Pattern) {
 				bad = append(bad, flawf("rule %d: pattern is not valid UTF-8", i+1)...)
 			} else if f := oneLine(r.Name); f != nil {
 				bad = append(bad, flawf("rule %d: name %s", i+1, f[0].reason)...)
-			} else if j := slices.IndexFunc(c.Eval.FormatRules, func(o metrics.FormatRule) bool {
-				return o.Name == r.Name
-			}); j < i {
+			} else if twice {
 				bad = append(bad, flawf("rule %d repeats the name of rule %d", i+1, j+1)...)
 			}
 		}
@@ -80,13 +82,18 @@ func formatRule(v value) (metrics.FormatRule, []flaw) {
 		return r, []flaw{{line: v.line, reason: "must be a mapping with name and pattern or max_tokens, not " + v.describe()}}
 	}
 	var bad []flaw
-	for i, p := range v.pairs {
+	seen := map[string]bool{}
+	for _, p := range v.pairs {
+		if len(bad) > mostProblems {
+			break
+		}
 		var wrong []flaw
-		if slices.ContainsFunc(v.pairs[:i], func(o pair) bool { return o.key == p.key }) {
+		if seen[p.key] {
 			wrong = flawf("is set twice")
 		} else {
 			wrong = setRule(&r, p)
 		}
+		seen[p.key] = true
 		for _, f := range wrong {
 			bad = append(bad, flaw{reason: quiet(p.key) + " " + f.reason, hint: f.hint, line: p.line})
 		}

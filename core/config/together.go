@@ -66,6 +66,9 @@ func (b *builder) checkMetrics() {
 	task := b.config.Task
 	known := metrics.Names(task)
 	for _, name := range e.Metrics {
+		if b.full() {
+			break
+		}
 		if slices.Contains(known, name) {
 			continue
 		}
