@@ -3,7 +3,7 @@ package runs
 import (
 	"fmt"
 
-	"gopkg.in/yaml.v3"
+	"github.com/verifily/verifily-tui/runs/yamlfile"
 )
 
 // Config reads config.yaml: the configuration as used, values as YAML types
@@ -15,7 +15,7 @@ func (r *Run) Config() (map[string]any, error) {
 		return nil, err
 	}
 	var v any
-	if err := yaml.Unmarshal(data, &v); err != nil {
+	if err := yamlfile.Decode(data, &v); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	switch v := stringKeys(v).(type) {

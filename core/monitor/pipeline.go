@@ -1,21 +1,18 @@
 package monitor
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs/regular"
+	"github.com/verifily/verifily-tui/runs/yamlfile"
 )
 
 // maxPipeline bounds a pipeline.yaml, in bytes.
@@ -43,12 +40,12 @@ func loadPipeline(path string) (*pipeline, error) {
 	if err != nil {
 		return nil, fail("", "name a pipeline.yaml", pathCause(err))
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc map[string]any
-	if err := dec.Decode(&doc); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errors.New("it is empty")
-		}
+	err = yamlfile.Decode(data, &doc)
+	if err == nil && doc == nil {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
 		return nil, fail("not valid YAML: "+text.Escape(err.Error()), "a pipeline.yaml starts like this: run_dir: runs/current", nil)
 	}
 	p := &pipeline{}

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"syscall"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/dataset/artifact"
@@ -22,6 +20,7 @@ import (
 	"github.com/verifily/verifily-tui/core/server/wire"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/runs/regular"
+	"github.com/verifily/verifily-tui/runs/yamlfile"
 )
 
 // fence checks that nothing a client asks for leads out of the roots: neither
@@ -450,7 +449,7 @@ func (f *fence) checkPipeline(path string) error {
 		EvalData    string `yaml:"eval_data"`
 		BaselineRun string `yaml:"baseline_run"`
 	}
-	if err := yaml.Unmarshal(data, &named); err != nil {
+	if err := yamlfile.Decode(data, &named); err != nil {
 		return &core.ConfigError{Detail: fault.Detail{Op: "read monitor config", Path: path, Reason: "is not a pipeline.yaml"}}
 	}
 	for _, p := range []struct{ key, path string }{{"run_dir", named.RunDir}, {"train_data", named.TrainData},
