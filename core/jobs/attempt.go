@@ -190,7 +190,8 @@ func (q *Queue) tooLate(a *Attempt) {
 func (q *Queue) store(ctx context.Context, a *Attempt, made json.RawMessage, failure error) error {
 	run, status, reason, result := a.run, Succeeded, (*string)(nil), []byte(made)
 	if failure != nil {
-		text := clean(failure.Error())
+		text := failure.Error()
+		text = clean(text[:min(len(text), mostReason)])
 		status, reason, result = Failed, &text, nil
 	}
 	n, err := q.db.Exec(ctx, `UPDATE verifily_job SET status = $1, finished_at = $2, result = $3, error = $4, owner = NULL, progress = NULL,
@@ -233,6 +234,9 @@ func (q *Queue) release(ctx context.Context, run *attempt) error {
 		return err
 	})
 }
+
+// mostReason bounds the error of a job, in bytes: a list shows it for 500 jobs.
+const mostReason = 16 << 10
 
 // clean makes a text fit for every database.
 func clean(s string) string {

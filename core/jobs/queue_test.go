@@ -76,6 +76,12 @@ func TestHowJobsEnd(t *testing.T) {
 			handler: func(context.Context, *jobs.Attempt) (json.RawMessage, error) { return nil, errors.New("a\x00b\xffc") },
 			status:  jobs.Failed, error: "a\ufffdb\ufffdc",
 		},
+		"error that nobody reads to the end": {
+			handler: func(context.Context, *jobs.Attempt) (json.RawMessage, error) {
+				return nil, errors.New(strings.Repeat("no", 1<<20))
+			},
+			status: jobs.Failed, error: strings.Repeat("no", 8<<10),
+		},
 		"panic": {
 			handler: func(context.Context, *jobs.Attempt) (json.RawMessage, error) { panic("out of order") },
 			status:  jobs.Failed, error: "internal error: out of order",

@@ -494,6 +494,9 @@ func TestMuchWrong(t *testing.T) {
 	assert.Less(t, len(a.body), 10_000)
 	assert.Contains(t, a.failure().Message, "body -> k0: is given twice; body -> k1: is given twice; ")
 	assert.True(t, strings.HasSuffix(a.failure().Message, "; body: there is more that is wrong"), a.failure().Message)
+	a = s.post("/v1/jobs/eval", `{"run": "a", "slice_by": [`+strings.Repeat(`"a", `, 1000)+`"a"]}`)
+	assert.Equal(t, 422, a.status)
+	assert.Equal(t, "body -> slice_by: List should have at most 1000 items", a.failure().Message)
 	require.NoError(t, s.stop())
 	for line := range strings.Lines(s.logs.String()) {
 		assert.Less(t, len(line), 10_000)

@@ -230,6 +230,10 @@ func (f *fields) number(name string, otherwise, least, most float64) float64 {
 	return otherwise
 }
 
+// mostItems bounds a list. What handlers do with an item can be a look through
+// all rows of a data set.
+const mostItems = 1000
+
 // texts reads a list of texts that may be missing.
 func (f *fields) texts(name string) []string {
 	v, ok := f.given(name)
@@ -239,6 +243,10 @@ func (f *fields) texts(name string) []string {
 	var list []json.RawMessage
 	if v[0] != '[' || json.Unmarshal(v, &list) != nil {
 		f.wrong(name, "Input should be a valid list")
+		return nil
+	}
+	if len(list) > mostItems {
+		f.wrong(name, fmt.Sprintf("List should have at most %d items", mostItems))
 		return nil
 	}
 	out := make([]string, 0, len(list))
