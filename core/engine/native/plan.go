@@ -20,13 +20,21 @@ type lengths struct {
 	longest            int
 	truncated, useless int // rows cut; rows cut so far that nothing carries a loss
 	sampled            bool
+
+	rows   []rowShape // those that were tokenised, every stride-th
+	stride int
 }
+
+// rowShape is a sequence without its tokens; a row that is skipped has none.
+type rowShape struct{ tokens, first, label int32 }
+
+// stride is the distance of the rows of a sample.
+func (e *examples) stride() int { return max(1, (e.file.Len()+planSample-1)/planSample) }
 
 // sample calls do for the rows of a file, or an even sample of them, and tells
 // how many rows each of them stands for.
 func (e *examples) sample(ctx context.Context, do func(i int) error) (each float64, err error) {
-	n := e.file.Len()
-	stride := max(1, (n+planSample-1)/planSample)
+	n, stride := e.file.Len(), e.stride()
 	for i := 0; i < n; i += stride {
 		if err := ctx.Err(); err != nil {
 			return 0, err
@@ -53,7 +61,7 @@ func (e *examples) longPrompts(ctx context.Context, room int) (int, error) {
 
 // measure tokenises the rows of a file, or an even sample of them.
 func (e *examples) measure(ctx context.Context) (lengths, error) {
-	var l lengths
+	l := lengths{stride: e.stride()}
 	f, err := e.sample(ctx, func(i int) error {
 		s, cut, err := e.sequence(i)
 		if err != nil {
@@ -63,9 +71,11 @@ func (e *examples) measure(ctx context.Context) (lengths, error) {
 			l.truncated++
 		}
 		if s.outputs() <= 0 || s.inputs() <= 0 {
+			l.rows = append(l.rows, rowShape{})
 			l.useless++
 			return nil
 		}
+		l.rows = append(l.rows, rowShape{int32(len(s.ids)), int32(s.first), int32(s.label)})
 		l.tokens += int64(s.inputs())
 		l.labels += int64(s.outputs())
 		l.longest = max(l.longest, len(s.ids))
@@ -165,7 +175,7 @@ const processBytes = 30 << 20
 func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes int64, err error) {
 	var tokens int64
 	var fastest time.Duration
-	if err := t.reserve(l.longest); err != nil {
+	if err := t.reserve(ctx, l); err != nil {
 		return 0, 0, err
 	}
 	for range 2 {
@@ -184,14 +194,7 @@ func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes
 	perToken := fastest.Seconds() / float64(max(tokens, 1))
 	seconds = perToken * float64(l.tokens) * float64(t.cfg.Training.NumEpochs)
 
-	peak := 0
-	for i := range t.batch.units {
-		peak = max(peak, t.model.scratchFloats(&t.batch.units[i], t.dropout()))
-	}
-	if rows := l.longest; rows > maxUnitRows {
-		peak = max(peak, t.model.scratchFloats(t.model.largestUnit(rows), t.dropout()))
-	}
 	trained, _ := t.model.counts()
-	floats := 4*trained + int64(len(t.pool.workers)*peak+len(t.slots.grad))
+	floats := 4*trained + int64(len(t.pool.workers)*t.scratch+len(t.slots.grad))
 	return seconds, 4*floats + t.model.baseBytes() + processBytes, nil
 }

@@ -1,7 +1,9 @@
 package native
 
 import (
+	"context"
 	"fmt"
+	"slices"
 
 	"github.com/verifily/verifily-tui/core/tensor"
 )
@@ -29,56 +31,109 @@ func (idle) Add(dst, src []float32)                                           {}
 func (idle) Scale(x []float32, f float32)                                     {}
 func (idle) SumSquares(x []float32) float64                                   { return 0 }
 
-// scratchFloats is the scratch memory that training on a unit takes, in
-// float32 values.
-func (m *Model) scratchFloats(u *unit, drop dropout) int {
-	w := newWorker(idle{}, m)
-	w.a.measuring = true
-	turn := newTurnstile(m.stages())
-	slots := &embedSlots{}
+// meter measures the scratch memory of units.
+type meter struct {
+	w     *worker
+	turn  *turnstile
+	slots embedSlots
+}
+
+func newMeter(m *Model) *meter {
+	return &meter{w: newWorker(idle{}, m), turn: newTurnstile(m.stages())}
+}
+
+// floats is the scratch memory that training on a unit takes, in float32
+// values.
+func (e *meter) floats(u *unit, drop dropout) int {
+	m := e.w.m
+	e.w.a = arena{buf: e.w.a.buf, measuring: true}
+	e.turn.reset()
 	if m.Embed.trainable() {
-		slots.assign(u.seqs, m.Arch.VocabSize, m.Arch.Hidden)
+		e.slots.assign(u.seqs, m.Arch.VocabSize, m.Arch.Hidden)
 	}
-	w.trainUnit(u, 0, 1, drop, turn, slots, make([]float64, len(u.groups)))
-	return w.a.peak
+	e.w.trainUnit(u, 0, 1, drop, e.turn, &e.slots, make([]float64, len(u.groups)))
+	return e.w.a.peak
 }
 
-// largestUnit is the most that a unit of sequences of up to longest tokens can
-// be: as many rows as fit, all of them with a loss.
-func (m *Model) largestUnit(longest int) *unit {
-	seq := sequence{ids: make([]int32, longest), first: 1, label: -1}
-	if len(m.Arch.Labels) > 0 {
-		seq.label = 0
-	}
-	n := max(1, maxUnitRows/max(1, seq.inputs()))
-	seqs := make([]sequence, n)
-	for i := range seqs {
-		seqs[i] = seq
-	}
-	b := batch{seqs: seqs}
-	b.divide(1)
-	return &b.units[0]
-}
-
-// reserve gives every worker the scratch memory of the largest unit at once.
-// Memory that is never touched costs nothing; what training will touch must be
-// there.
-func (t *training) reserve(longest int) error {
+// reserve gives every worker the scratch memory of the largest unit of the run
+// at once. Memory that is never touched costs nothing; what training will touch
+// must be there.
+func (t *training) reserve(ctx context.Context, l lengths) error {
 	a := &t.model.Arch
 	// Each block keeps more than this of a sequence. Looked at first, since
 	// measuring a sequence that is far too long takes its memory.
-	least := longest * a.Layers * (4*a.Hidden + 2*a.FFN)
+	least := l.longest * a.Layers * (4*a.Hidden + 2*a.FFN)
 	if err := t.checkScratch(least); err != nil {
 		return err
 	}
-	n := t.model.scratchFloats(t.model.largestUnit(longest), t.dropout())
-	if err := t.checkScratch(n); err != nil {
+	n, err := t.largestScratch(ctx, l)
+	if err == nil {
+		err = t.checkScratch(n)
+	}
+	if err != nil {
 		return err
 	}
+	t.scratch = n
 	for _, w := range t.pool.workers {
 		w.a.grow(n)
 	}
 	return nil
+}
+
+// plannedRows bounds how many rows are laid out to find the largest unit.
+const plannedRows = 1 << 20
+
+// largestScratch is the most scratch memory that a unit of the run takes. The
+// batches are laid out as training will lay them out, of rows without their
+// tokens; where only a sample was tokenised, each row of it stands for the rows
+// behind it too.
+func (t *training) largestScratch(ctx context.Context, l lengths) (int, error) {
+	meter, most, none := newMeter(t.model), 0, make([]int32, l.longest)
+	b, measured := batch{}, []extent(nil)
+	for step := range min(max(t.schedule.total, 1), plannedRows/t.perStep+1) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		b.seqs = b.seqs[:0]
+		for _, row := range t.stepRows(step) {
+			if s := l.rows[int(row)/l.stride]; s.tokens > 0 {
+				b.seqs = append(b.seqs, sequence{ids: none[:s.tokens], first: int(s.first), label: int(s.label)})
+			}
+		}
+		b.divide(len(t.pool.workers))
+		for i := range b.units {
+			x := meter.extent(&b.units[i])
+			if slices.ContainsFunc(measured, x.within) {
+				continue
+			}
+			most = max(most, meter.floats(&b.units[i], t.dropout()))
+			measured = append(measured, x)
+		}
+	}
+	return most, nil
+}
+
+// extent is what the scratch memory of a unit grows with: its rows, outputs,
+// longest sequence, groups, and the most logits that stand in memory at once.
+type extent [5]int
+
+func (e *meter) extent(u *unit) extent {
+	e.w.unit = u
+	x := extent{u.rows, u.outputs, u.longest, len(u.groups)}
+	for _, c := range e.w.chunks() {
+		x[4] = max(x[4], c.end-c.from)
+	}
+	return x
+}
+
+// within tells whether the other is at least as large in everything.
+func (x extent) within(other extent) bool {
+	for i := range x {
+		if x[i] > other[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // checkScratch refuses scratch memory of n float32 values a worker that the

@@ -2,14 +2,22 @@ package native
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/verifily/verifily-tui/core/config"
+	"github.com/verifily/verifily-tui/core/dataset"
+	"github.com/verifily/verifily-tui/core/engine"
 )
 
 // TestScratchIsMeasuredExactly: what the idle kernels ask for is what real
-// ones use, and no unit needs more than the largest.
+// ones use.
 func TestScratchIsMeasuredExactly(t *testing.T) {
 	for _, lora := range []*loraSpec{nil, {r: 3, alpha: 6, dropout: 0.1, modules: []string{"q_proj", "v_proj", "up_proj"}}} {
 		for _, labels := range []int{0, 3} {
@@ -23,10 +31,9 @@ func TestScratchIsMeasuredExactly(t *testing.T) {
 			st, b := tinyStepper(t, m), &batch{seqs: seqs}
 			drop := dropout{on: lora != nil}
 			b.divide(len(st.pool.workers))
-			want, longest := 0, 0
+			want, meter := 0, newMeter(m)
 			for i := range b.units {
-				want = max(want, m.scratchFloats(&b.units[i], drop))
-				longest = max(longest, b.units[i].longest+1)
+				want = max(want, meter.floats(&b.units[i], drop))
 			}
 			_, err = st.gradients(context.Background(), b, labelCount(seqs), drop)
 			require.NoError(t, err)
@@ -35,7 +42,54 @@ func TestScratchIsMeasuredExactly(t *testing.T) {
 				got = max(got, w.a.peak)
 			}
 			assert.Equal(t, want, got)
-			assert.GreaterOrEqual(t, m.scratchFloats(m.largestUnit(longest), drop), want)
 		}
+	}
+}
+
+// TestReservedIsTheMostThatIsUsed: over a run on rows of very different length,
+// the worker that needs most scratch memory needs what was reserved.
+func TestReservedIsTheMostThatIsUsed(t *testing.T) {
+	dir := t.TempDir()
+	rows := map[string]func(text string, i int) string{
+		"sft": func(text string, _ int) string { return fmt.Sprintf(`{"instruction":"say","output":%q}`, text) },
+		"classification": func(text string, i int) string {
+			return fmt.Sprintf(`{"text":%q,"label":"%d"}`, text, i%2)
+		},
+	}
+	for task, row := range rows {
+		path := filepath.Join(dir, task+".jsonl")
+		var text strings.Builder
+		for i := range 90 {
+			fmt.Fprintln(&text, row(strings.Repeat("ab ", 1+i%3/2*130+i%7), i))
+		}
+		require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o644))
+		file, err := dataset.Open(context.Background(), path, task)
+		require.NoError(t, err)
+		defer file.Close()
+		c := config.Default()
+		c.Task, c.BaseModel, c.LoRA.Enabled = task, "builtin:nano", false
+		c.Training.BatchSize, c.Training.GradientAccumulationSteps, c.Training.NumEpochs = 4, 1, 3
+		s, err := newSetup(context.Background(), engine.Job{Config: c, Data: &dataset.Resolved{Train: file}})
+		require.NoError(t, err)
+		run, err := newTraining(s, nil)
+		require.NoError(t, err)
+		defer run.pool.close()
+		l, err := s.train.measure(context.Background())
+		require.NoError(t, err)
+		require.NoError(t, run.reserve(context.Background(), l))
+		used := 0
+		for ; run.state.Step < run.schedule.total; run.state.Step++ {
+			_, labels, err := run.nextBatch()
+			require.NoError(t, err)
+			for _, w := range run.pool.workers {
+				w.k = idle{}
+			}
+			_, err = run.gradients(context.Background(), &run.batch, labels, run.dropout())
+			require.NoError(t, err)
+			for _, w := range run.pool.workers {
+				used = max(used, w.a.peak)
+			}
+		}
+		assert.Equal(t, used, run.scratch, task)
 	}
 }

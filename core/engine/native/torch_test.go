@@ -302,8 +302,10 @@ func benchTrain(s *stepper, job torchJob) (losses, times []float64) {
 		seqs = append(seqs, sequence{ids: ids, first: job.First, label: -1, ordinal: i})
 		labels += seqs[i].outputs()
 	}
+	largest := batch{seqs: seqs}
+	largest.divide(len(s.pool.workers))
 	for _, w := range s.pool.workers {
-		w.a.grow(s.m.scratchFloats(s.m.largestUnit(len(job.IDs[0])), dropout{}))
+		w.a.grow(newMeter(s.m).floats(&largest.units[0], dropout{})) // all are alike
 	}
 	for step := range job.Steps {
 		start := time.Now()

@@ -32,6 +32,7 @@ type training struct {
 	stepsPerEpoch int
 	epoch         int // whose order perm holds, -1 for none
 	perm          []int32
+	scratch       int // float32 values of scratch memory a worker has
 	batch         batch
 	checkpoint    string // the last one written, relative to the run
 	resumedAt     time.Time
@@ -75,7 +76,7 @@ func (Engine) Train(ctx context.Context, job engine.Job, emit func(engine.Event)
 		return nil, err
 	}
 	defer t.pool.close()
-	if err := t.reserve(l.longest); err != nil {
+	if err := t.reserve(ctx, l); err != nil {
 		return nil, err
 	}
 	if job.Resume != "" {
@@ -300,14 +301,8 @@ func (t *training) diverged(step int, what string) error {
 // nextBatch tokenises the rows of the next step. It
 // returns the tokens computed and the rows or tokens that carry a loss.
 func (t *training) nextBatch() (tokens int64, labels int, err error) {
-	epoch := t.state.Step / t.stepsPerEpoch
-	if epoch != t.epoch {
-		t.perm = tensor.NewPhilox(t.cfg.Seed, streamShuffle, uint64(epoch)).Perm(t.train.file.Len())
-		t.epoch = epoch
-	}
-	first := t.state.Step % t.stepsPerEpoch * t.perStep
 	t.batch.seqs = t.batch.seqs[:0]
-	for i, row := range t.perm[first:min(first+t.perStep, len(t.perm))] {
+	for i, row := range t.stepRows(t.state.Step) {
 		s, _, err := t.train.sequence(int(row))
 		if err != nil {
 			return 0, 0, err
@@ -321,6 +316,17 @@ func (t *training) nextBatch() (tokens int64, labels int, err error) {
 		labels += s.outputs()
 	}
 	return tokens, labels, nil
+}
+
+// stepRows lists the training rows of a step, counted from 0.
+func (t *training) stepRows(step int) []int32 {
+	epoch := step / t.stepsPerEpoch
+	if epoch != t.epoch {
+		t.perm = tensor.NewPhilox(t.cfg.Seed, streamShuffle, uint64(epoch)).Perm(t.train.file.Len())
+		t.epoch = epoch
+	}
+	first := step % t.stepsPerEpoch * t.perStep
+	return t.perm[first:min(first+t.perStep, len(t.perm))]
 }
 
 // dropout names the masks of the current step.
