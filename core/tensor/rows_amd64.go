@@ -149,7 +149,7 @@ func (s *simd) rowMax(x []float32) float32 {
 func (s *simd) LogSumExp(x []float32) float64 {
 	top := s.rowMax(x)
 	if math.IsInf(float64(top), 0) {
-		return float64(top)
+		return s.generic.LogSumExp(x) // the maximum passes over NaN
 	}
 	return float64(top) + math.Log(s.sumExp(nil, x, top))
 }
