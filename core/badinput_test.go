@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -251,6 +252,23 @@ func TestDiverged(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(run.Dir(), "hashes.json"))
 	_, err = core.Evaluate(context.Background(), core.EvaluateOptions{RunPath: run.Dir()})
 	assert.Equal(t, "eval", kind(err))
+}
+
+// TestBaseWithoutALoss: when it is the base that gives no number, the hint does
+// not blame the learning rate.
+func TestBaseWithoutALoss(t *testing.T) {
+	dir := trainedModel(t)
+	path := filepath.Join(dir, "model.safetensors")
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	binary.LittleEndian.PutUint32(data[len(data)-4:], math.Float32bits(float32(math.NaN())))
+	require.NoError(t, os.WriteFile(path, data, 0o644))
+	cfg := smallConfig(t, "sft", true, set("base_model", dir))
+	_, err = core.Train(context.Background(), core.TrainOptions{Config: cfg})
+	require.Equal(t, "training", kind(err), "%v", err)
+	assert.Contains(t, err.Error(), "loss is NaN at step 1")
+	assert.Contains(t, hint(err), "base_model")
+	assert.NotContains(t, hint(err), "learning_rate")
 }
 
 func TestUnwritableOutput(t *testing.T) {

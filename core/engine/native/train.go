@@ -289,9 +289,12 @@ func nonFinite(loss, norm float64) string {
 // diverged reports a number that is none, with the way back.
 func (t *training) diverged(step int, what string) error {
 	hint := "lower training.learning_rate, or raise training.warmup_ratio"
-	if t.checkpoint != "" {
+	switch {
+	case t.checkpoint != "":
 		hint += "; the last good checkpoint is " + t.checkpoint
-	} else {
+	case t.state.Step == 0: // the weights are those of the base
+		hint = "nothing was trained yet, so it is the weights of base_model: export or download them again"
+	default:
 		hint += "; there is no checkpoint yet"
 	}
 	return &fault.TrainingError{Detail: fault.Detail{Op: "train", Path: t.job.Dir,
