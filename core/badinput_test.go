@@ -186,6 +186,9 @@ func TestBadModel(t *testing.T) {
 		{"far more layers", "config.json", func(b []byte) []byte {
 			return []byte(strings.Replace(string(b), `"num_hidden_layers": 3`, `"num_hidden_layers": 1024`, 1))
 		}, "model.layers.3.input_layernorm.weight is missing"},
+		{"half a layer", "config.json", func(b []byte) []byte {
+			return []byte(strings.Replace(string(b), `"num_hidden_layers": 3`, `"num_hidden_layers": 2.5`, 1))
+		}, "num_hidden_layers must be a whole number, not number 2.5"},
 		{"other family", "config.json", func(b []byte) []byte {
 			return []byte(strings.Replace(string(b), `"llama"`, `"gpt2"`, 1))
 		}, "gpt2"},
