@@ -28,6 +28,9 @@ const (
 	viewBatch = views
 )
 
+// batchKey goes to the view that has no tab.
+const batchKey = "B"
+
 // binding ties keys to what they do: a key.Binding of bubbles, by its parts. The
 // one table feeds dispatch, the last line, the help and the palette, so they
 // cannot drift apart.
@@ -88,7 +91,7 @@ func (m *Model) globals() []binding {
 		binding{[]string{"home", "g"}, "g", "to the first", "", func(m *Model) tea.Cmd { return m.move(-far) }},
 		binding{[]string{"end", "G"}, "G", "to the last", "", func(m *Model) tea.Cmd { return m.move(far) }},
 		binding{[]string{":", "ctrl+p"}, ":", "palette: every action by name", "", (*Model).openPalette},
-		binding{[]string{"B"}, "B", "Batch: the jobs of plans, whoever runs them", "", func(m *Model) tea.Cmd { return m.show(viewBatch) }},
+		binding{[]string{batchKey}, batchKey, "Batch: the jobs of plans, whoever runs them", "", func(m *Model) tea.Cmd { return m.show(viewBatch) }},
 		binding{[]string{"t"}, "t", "train", "", func(m *Model) tea.Cmd { return m.show(viewTrain) }},
 		binding{[]string{"r"}, "r", "read everything again", "", (*Model).refresh},
 		binding{[]string{"e"}, "e", "export: frame to .txt or .svg, data to .jsonl .csv .json .md", "", (*Model).askExport},
