@@ -75,6 +75,25 @@ func TestReplay(t *testing.T) {
 	assert.Len(t, h.work, 5)
 }
 
+// TestLookAtResumedJob: a job that is taken up again has its run from the start,
+// as the journal names a run once only.
+func TestLookAtResumedJob(t *testing.T) {
+	start := func(job, key string) record { return record{Kind: recordStart, Job: job, Key: key, Data: "d"} }
+	l := Look{Dir: filepath.Join("runs", "batch_x")}
+	l.fill([]record{
+		{Kind: recordOpen},
+		start("same", "k1"), {Kind: recordRun, Job: "same", Run: "run_1"},
+		start("changed", "k2"), {Kind: recordRun, Job: "changed", Run: "run_2"},
+		{Kind: recordOpen},
+		start("same", "k1"), start("changed", "k3"),
+	}, []before{{Name: "same"}, {Name: "changed"}, {Name: "later"}})
+	assert.Equal(t, []Seen{
+		{Job: "same", Status: Running, Run: filepath.Join("runs", "run_1")},
+		{Job: "changed", Status: Running},
+		{Job: "later", Status: Waiting},
+	}, l.Jobs)
+}
+
 // FuzzJournal: no bytes make the journal's reader fall over.
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte(`{"kind":"start","job":"a","key":"k"}` + "\n" + `{"kind":"end","job":"a","status":"completed"}` + "\n"))

@@ -98,6 +98,8 @@ func Open(dir string) (*Look, error) {
 // fill reads what became of the jobs of the last plan.
 func (l *Look) fill(records []record, names []before) {
 	at := map[string]int{}
+	earlier := map[string]string{} // the run of a piece of work, which an attempt may resume
+	doing := map[string]string{}   // the piece of work of a job
 	for i, b := range names {
 		at[b.Name] = i
 		l.Jobs = append(l.Jobs, Seen{Job: b.Name, Status: Waiting})
@@ -123,10 +125,12 @@ func (l *Look) fill(records []record, names []before) {
 			if !filepath.IsAbs(j.Run) {
 				j.Run = filepath.Join(root, filepath.FromSlash(r.Run))
 			}
+			earlier[doing[r.Job]] = j.Run
 		}
 		switch r.Kind {
 		case recordStart:
-			j.Status, j.Error = Running, ""
+			doing[r.Job] = fmt.Sprintf("%s %d", identity(r.Key, r.Data), r.Halved)
+			j.Status, j.Error, j.Run = Running, "", earlier[doing[r.Job]]
 		case recordSkip:
 			j.Status, j.Error = Skipped, r.Error
 		case recordEnd, recordKeep:
