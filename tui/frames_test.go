@@ -139,7 +139,7 @@ func everySize(t *testing.T, name string, m *Model) {
 func TestFramesEmpty(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for i, view := range Views() {
-		everySize(t, "empty-"+view, start(t, 80, 24, fmt.Sprint(i+1)))
+		everySize(t, "empty-"+view, start(t, 80, 24, makeViews()[i].key))
 	}
 }
 
@@ -158,7 +158,7 @@ func TestFramesLoading(t *testing.T) {
 			m.Update(keyMsg("down"))
 			m.Update(keyMsg("c"))
 			m.table.marked = map[string]bool{m.table.shown[1].dir: true, m.table.shown[2].dir: true}
-			m.Update(keyMsg(fmt.Sprint(i + 1)))
+			m.Update(keyMsg(makeViews()[i].key))
 		}
 		everySize(t, "loading-"+view, m)
 	}
@@ -180,7 +180,7 @@ func TestFramesError(t *testing.T) {
 		if viewID(i) == viewRuns {
 			continue
 		}
-		m := start(t, 80, 24, "down", "b", "up", fmt.Sprint(i+1))
+		m := start(t, 80, 24, "down", "b", "up", makeViews()[i].key)
 		switch viewID(i) {
 		case viewLive:
 			m.histories[m.open] = &history{}
@@ -193,6 +193,8 @@ func TestFramesError(t *testing.T) {
 			m.compare.loaded.set(nil, broken)
 		case viewDecide:
 			m.decide.loaded.set(nil, broken)
+		case viewBatch:
+			m.batches.loaded.set(nil, broken)
 		}
 		everySize(t, "error-"+view, m)
 	}

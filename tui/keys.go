@@ -28,9 +28,6 @@ const (
 	viewBatch = views
 )
 
-// batchKey goes to the view that has no tab.
-const batchKey = "B"
-
 // binding ties keys to what they do: a key.Binding of bubbles, by its parts. The
 // one table feeds dispatch, the last line, the help and the palette, so they
 // cannot drift apart.
@@ -66,7 +63,7 @@ func makeViews() []view {
 		viewHard:    {"5", "Hard", "the hardest examples, read one by one", hardKeys(), (*Model).hardSubject, (*Model).drawHard},
 		viewCompare: {"6", "Compare", "runs side by side, and which differences are real", compareKeys(), (*Model).compareSubject, (*Model).drawCompare},
 		viewDecide:  {"7", "Decide", "the gates between a run and its use, and the verdict", decideKeys(), (*Model).decideSubject, (*Model).drawDecide},
-		viewBatch:   {"", "Batch", "the jobs of plans, whoever runs them", batchKeys(), (*Model).batchSubject, (*Model).drawBatch},
+		viewBatch:   {"B", "Batch", "the jobs of plans, whoever runs them", batchKeys(), (*Model).batchSubject, (*Model).drawBatch},
 	}
 }
 
@@ -91,7 +88,7 @@ func (m *Model) globals() []binding {
 		binding{[]string{"home", "g"}, "g", "to the first", "", func(m *Model) tea.Cmd { return m.move(-far) }},
 		binding{[]string{"end", "G"}, "G", "to the last", "", func(m *Model) tea.Cmd { return m.move(far) }},
 		binding{[]string{":", "ctrl+p"}, ":", "palette: every action by name", "", (*Model).openPalette},
-		binding{[]string{batchKey}, batchKey, "Batch: the jobs of plans, whoever runs them", "", func(m *Model) tea.Cmd { return m.show(viewBatch) }},
+		binding{[]string{"B"}, "B", "Batch: the jobs of plans, whoever runs them", "", func(m *Model) tea.Cmd { return m.show(viewBatch) }},
 		binding{[]string{"t"}, "t", "train", "", func(m *Model) tea.Cmd { return m.show(viewTrain) }},
 		binding{[]string{"r"}, "r", "read everything again", "", (*Model).refresh},
 		binding{[]string{"e"}, "e", "export: frame to .txt or .svg, data to .jsonl .csv .json .md", "", (*Model).askExport},

@@ -18,7 +18,6 @@
 package tui
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -198,7 +197,7 @@ func Frame(ctx context.Context, opt Options, width, height int, view string, key
 	}
 	m.Update(tea.WindowSizeMsg{Width: width, Height: height})
 	settle(m, m.Init())
-	for _, k := range append(slices.Clone(keys), cmp.Or(makeViews()[at].key, batchKey)) {
+	for _, k := range append(slices.Clone(keys), makeViews()[at].key) {
 		_, cmd := m.Update(keyMsg(k))
 		settle(m, cmd)
 		if err := ctx.Err(); err != nil {
