@@ -107,7 +107,11 @@ var runColumns = []column{
 		}, key: func(_ *table, r *row) (float64, bool) { return -r.e.Meta.DurationSeconds, r.e.Meta.DurationSeconds > 0 }},
 	{id: "age", title: "AGE", about: "age", least: 4, most: 4, keep: 5, right: true,
 		draw: func(m *Model, c *screen.Canvas, r *row, x, y, w int) {
-			c.PutRight(x, y, w, screen.Dim, ago(m.now.Sub(r.started)))
+			words := "–" // nothing tells when it began
+			if !r.started.IsZero() {
+				words = ago(m.now.Sub(r.started))
+			}
+			c.PutRight(x, y, w, screen.Dim, words)
 		}, key: func(_ *table, r *row) (float64, bool) { return -float64(r.started.Unix()), true }},
 	{id: "decision", title: "DECISION", about: "decision", least: 12, most: 40, keep: 3, draw: drawDecision,
 		text: func(r *row) string { return string(r.e.Status) }},

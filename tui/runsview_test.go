@@ -156,3 +156,12 @@ func TestFilterByTag(t *testing.T) {
 	press(m, "/", "ctrl+u", "source:martian", "enter")
 	assert.Empty(t, names(m))
 }
+
+// TestRunWithoutTime shows no age where no file tells one.
+func TestRunWithoutTime(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.MkdirAll(filepath.Join("runs", "odd", "run_meta.json"), 0o755))
+	frame := start(t, 80, 24).canvas().Plain()
+	assert.Contains(t, frame, "–  unreadable")
+	assert.NotContains(t, frame, "292y")
+}
