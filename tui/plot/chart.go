@@ -92,7 +92,7 @@ func (ch Chart) Draw(c *screen.Canvas, r Rect) bool {
 	if low > high {
 		return false
 	}
-	low, high = pad(low, high)
+	low, high = ch.pad(low, high)
 	grid := newGrid(w, h, low, high)
 	for _, faint := range []bool{true, false} {
 		for i, s := range ch.Series {
@@ -173,11 +173,14 @@ func (ch Chart) value(v float64) (float64, bool) {
 }
 
 // pad widens the range of y, so that flat series have a height.
-func pad(low, high float64) (float64, float64) {
+func (ch Chart) pad(low, high float64) (float64, float64) {
 	if high-low > 1e-12*max(1, math.Abs(low), math.Abs(high)) {
 		return low, high
 	}
 	by := max(math.Abs(low)*0.1, 1e-6)
+	if ch.Log {
+		by = max(by, 0.05) // exponents: the exponent of 1 is 0
+	}
 	return low - by, high + by
 }
 
@@ -186,12 +189,18 @@ func (ch Chart) axes(c *screen.Canvas, r Rect, low, high, from, to float64) {
 	for y := range h {
 		c.Set(left, r.Y+y, screen.Dim, '│')
 	}
+	before := ""
 	for _, v := range ticks(low, high, max(2, h/3), ch.Log) {
 		y := int(math.Round((high - v) / (high - low) * float64(h-1)))
 		if ch.Log {
 			v = math.Pow(10, v)
 		}
-		c.PutRight(r.X, r.Y+y, gutter-1, screen.Dim, label(ch.FormatY, v))
+		words := label(ch.FormatY, v)
+		if words == before {
+			continue // too close to be told apart
+		}
+		before = words
+		c.PutRight(r.X, r.Y+y, gutter-1, screen.Dim, words)
 		c.Set(left, r.Y+y, screen.Dim, '┤')
 	}
 	base := r.Y + h

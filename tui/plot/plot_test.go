@@ -68,6 +68,26 @@ func TestChartTakesAnything(t *testing.T) {
 	assert.False(t, plot.Chart{Cross: nan, Series: []plot.Series{{X: steps(2), Y: []float64{nan, inf}}}}.Draw(screen.New(80, 24), plot.Rect{W: 80, H: 24}))
 }
 
+// TestFlat draws a curve that does not move: no two labels of its axis are alike.
+func TestFlat(t *testing.T) {
+	for _, v := range []float64{1, 1e-5, 3, 1e5} {
+		for _, log := range []bool{false, true} {
+			c := screen.New(60, 20)
+			require.True(t, plot.Chart{Log: log, Cross: nan, Series: []plot.Series{{X: steps(9), Y: []float64{v, v, v, v, v, v, v, v, v}}}}.Draw(c, plot.Rect{W: 60, H: 20}))
+			seen := map[string]bool{}
+			for line := range strings.Lines(c.Plain()) {
+				words, _, found := strings.Cut(line, "┤")
+				assert.False(t, found && seen[words], "%v: %s twice", v, words)
+				seen[words] = true
+			}
+			assert.Greater(t, len(seen), 1, "%v", v)
+		}
+	}
+	c := screen.New(60, 20)
+	plot.Chart{Log: true, Cross: nan, Series: []plot.Series{{X: steps(2), Y: []float64{1, 1.000001}}}}.Draw(c, plot.Rect{W: 60, H: 20})
+	assert.Equal(t, 1, strings.Count(c.Plain(), " 1 ┤"), "values too close to be told apart")
+}
+
 func TestSpark(t *testing.T) {
 	for _, c := range []struct {
 		values []float64
