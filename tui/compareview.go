@@ -459,8 +459,12 @@ func (m *Model) drawChanged(c *screen.Canvas, r plot.Rect) {
 			c.PutIn(x, y, name, screen.Dim, e.ID)
 			x += name + 2
 		}
-		for _, sp := range flow(diffWords(clip(e.Reference, mostFailure), clip(answer, mostFailure)), max(8, r.W-x-1))[0] {
+		lines := flow(diffWords(clip(e.Reference, mostFailure), clip(answer, mostFailure)), max(8, r.W-x-3))
+		for _, sp := range lines[0] {
 			x = c.PutIn(x, y, r.W-1-x, sp.style, sp.words)
+		}
+		if len(lines) > 1 {
+			c.Put(min(x+1, r.W-2), y, screen.Dim, "…")
 		}
 		if i == s.row {
 			c.Mark(0, y, c.Width(), screen.Picked)
