@@ -151,13 +151,13 @@ func (m *Model) drawJobs(c *screen.Canvas, r plot.Rect, b *seenBatch) {
 		head = strings.ToUpper(clip(b.summary.Metric, 20))
 	}
 	c.PutIn(left, r.Y, name, screen.Dim, "JOB")
-	bar := max(0, min(24, r.W-left-name-2-36))
+	bar := max(0, min(24, r.W-left-name-2-batchStep-26))
 	at := left + name + 2
 	c.PutIn(at, r.Y, 12, screen.Dim, "STATUS")
 	right := r.X + r.W - 1
 	wide := r.W >= 72
 	if wide {
-		c.PutRight(right-36, r.Y, 12, screen.Dim, "STEP")
+		c.PutRight(right-24-batchStep, r.Y, batchStep, screen.Dim, "STEP")
 		c.PutRight(right-24, r.Y, 14, screen.Dim, head)
 		c.PutRight(right-9, r.Y, 9, screen.Dim, "TIME")
 	}
@@ -211,13 +211,19 @@ func (m *Model) drawJobProgress(c *screen.Canvas, x, y, w int, p *batch.Progress
 	c.PutRight(x+w-5, y, 4, screen.Text, fmt.Sprintf("%d%%", int(share*100)))
 }
 
+// batchStep is the width of the steps of a job: "12,345/67,890" fits.
+const batchStep = 14
+
 func (m *Model) drawPace(c *screen.Canvas, right, y int, p *batch.Progress) {
 	step := count(p.Step)
 	if p.TotalSteps > 0 {
 		step += "/" + count(p.TotalSteps)
 	}
+	if text.Width(step) > batchStep {
+		step = count(p.Step)
+	}
 	if p.Step > 0 {
-		c.PutRight(right-36, y, 12, screen.Text, step)
+		c.PutRight(right-24-batchStep, y, batchStep, screen.Text, step)
 	}
 	switch {
 	case len(p.NonFinite) > 0:
