@@ -107,10 +107,21 @@ func (m *Model) drawTabs(c *screen.Canvas) {
 		}
 		end = c.Put(t.x, 0, style, t.words)
 	}
-	if words := m.loading(); words != "" {
-		c.PutRight(end+2, 0, c.Width()-end-5, screen.Dim, words)
-	}
+	m.drawLoading(c, end+2)
 	c.Put(c.Width()-2, 0, screen.Dim, "?")
+}
+
+// drawLoading says what is being read: beside the tabs, which end before x, or
+// above the keys where there is no room for it.
+func (m *Model) drawLoading(c *screen.Canvas, x int) {
+	words, w := text.Line(m.loading(), 40), c.Width()
+	n := text.Width(words)
+	switch {
+	case n <= w-3-x:
+		c.PutRight(x, 0, w-3-x, screen.Dim, words)
+	case !m.help && text.Width(m.notice.words)+n+4 <= w:
+		c.PutRight(1, c.Height()-2, w-2, screen.Dim, words)
+	}
 }
 
 // loading says what is being read.
