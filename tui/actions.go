@@ -62,7 +62,7 @@ func (m *Model) queueActions() tea.Cmd {
 		}
 	}
 	if len(p.all) == 0 {
-		return m.say(screen.Dim, "nothing trains here: R starts what the form says; x on a run, in the table or live, resumes it")
+		return m.say(screen.Dim, "nothing trains here: R starts one; x in the table of runs resumes a run")
 	}
 	p.search()
 	m.palette = p

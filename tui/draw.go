@@ -189,7 +189,9 @@ func (m *Model) drawKeys(c *screen.Canvas) {
 		}
 		room := w - x - 1
 		if wrong != "" {
-			shown := min(text.Width(wrong)+2, room/2)
+			// What was typed leaves it the room that it does not take itself.
+			free := room - text.Width(text.Line(e.line.String(), w)) - 4
+			shown := min(text.Width(wrong)+2, max(room/2, free))
 			c.PutIn(w-1-shown, y, shown, screen.Bad, "! "+wrong)
 			room -= shown + 1
 		}
