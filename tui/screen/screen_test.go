@@ -55,6 +55,14 @@ func TestOutside(t *testing.T) {
 	assert.Equal(t, "\n", c.Plain())
 }
 
+// TestASCIIBounds: "at least" does not become "more than".
+func TestASCIIBounds(t *testing.T) {
+	c := screen.New(12, 1)
+	c.Put(0, 0, screen.Text, "≥ 5 · ≤ 0")
+	assert.Equal(t, ">=5 - <=0\n", c.ASCII())
+	assert.Equal(t, ">=5 - <=0", c.Render(screen.Theme{Profile: termenv.Ascii, ASCII: true, Bare: true}))
+}
+
 func TestRender(t *testing.T) {
 	c := screen.New(8, 2)
 	c.Put(0, 0, screen.Good|screen.Bold, "✓ ok")

@@ -28,8 +28,9 @@ func (c *Canvas) ASCII() string {
 	var b strings.Builder
 	for y := range c.h {
 		var line strings.Builder
-		for _, cell := range c.cells[y*c.w : (y+1)*c.w] {
-			line.WriteString(ascii(cell.text))
+		cells := c.cells[y*c.w : (y+1)*c.w]
+		for i := range cells {
+			line.WriteString(asciiAt(cells, i))
 		}
 		b.WriteString(strings.TrimRight(line.String(), " "))
 		b.WriteByte('\n')
@@ -110,7 +111,7 @@ func (c *Canvas) Render(t Theme) string {
 			end--
 		}
 		current := Text
-		for _, cell := range line[:end] {
+		for i, cell := range line[:end] {
 			style := cell.style
 			if cell.text == " " {
 				// A space has no ink: it need not change what is set.
@@ -121,7 +122,7 @@ func (c *Canvas) Render(t Theme) string {
 				current = style
 			}
 			if t.ASCII {
-				b.WriteString(ascii(cell.text))
+				b.WriteString(asciiAt(line, i))
 			} else {
 				b.WriteString(cell.text)
 			}
@@ -194,6 +195,15 @@ var plainer = map[string]string{
 	"▲": "^", "▼": "v", "▁": "_", "▂": "_", "▃": ".", "▄": ".", "▅": "-", "▆": "=", "▇": "*", "█": "#",
 	"░": ".", "▏": "|", "≥": ">", "≤": "<", "↑": "^", "↓": "v", "←": "<", "→": ">", "▌": "#", "┊": ":", "◆": "@",
 	"━": "=", "▪": "#", "“": "\"", "”": "\"", "’": "'", "┄": "-",
+}
+
+// asciiAt replaces the character of a cell. A bound that is met has a sign of two
+// columns, and takes the space behind it.
+func asciiAt(line []cell, i int) string {
+	if line[i].text == " " && i > 0 && (line[i-1].text == "≥" || line[i-1].text == "≤") {
+		return "="
+	}
+	return ascii(line[i].text)
 }
 
 // ascii replaces a character, column for column.
