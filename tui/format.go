@@ -73,6 +73,14 @@ func ago(d time.Duration) string {
 	return fmt.Sprintf("%dy", int(d.Hours()/24/365))
 }
 
+// epochCount writes how many times the data was gone through.
+func epochCount(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
 // lasted writes a duration of seconds in at most seven columns.
 func lasted(seconds float64) string {
 	if !(seconds >= 0) || seconds > 1e9 {

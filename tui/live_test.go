@@ -326,3 +326,15 @@ func TestSmoothedBest(t *testing.T) {
 	press(m, "S", "S")
 	assert.Contains(t, m.canvas().Plain(), readout(loss)+" best")
 }
+
+func TestEpochCount(t *testing.T) {
+	for v, want := range map[float64]string{0.1234: "0.123", 3: "3", 12.34: "12.3", 99.96: "100", 1000: "1000", 12345.6: "12346"} {
+		assert.Equal(t, want, epochCount(v))
+	}
+}
+
+func TestShortStep(t *testing.T) {
+	for v, want := range map[float64]string{400: "400", 9999: "9999", 14645: "14.6k", 999999: "999k", 1.5e6: "1.5M"} {
+		assert.Equal(t, want, shortStep(v))
+	}
+}

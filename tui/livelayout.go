@@ -108,7 +108,7 @@ func (m *Model) liveSubject() (left, right string) {
 			step += "/" + count(total)
 		}
 		add("step " + step)
-		add(fmt.Sprintf("epoch %.3g", h.lines.X[source.Epochs][n]))
+		add("epoch " + epochCount(h.lines.X[source.Epochs][n]))
 	}
 	c := m.course(r.dir)
 	if c != nil && c.Trainer {

@@ -211,7 +211,7 @@ type reading struct {
 // readings are the values of the open run at a line of its log.
 func (m *Model) readings(h *history, row int) []reading {
 	out := []reading{{name: "step", value: count(int(h.lines.X[source.Steps][row]))},
-		{name: "epoch", value: fmt.Sprintf("%.3g", h.lines.X[source.Epochs][row])}}
+		{name: "epoch", value: epochCount(h.lines.X[source.Epochs][row])}}
 	if m.live.axis == source.Seconds {
 		out = append(out, reading{name: "time", value: lasted(h.lines.X[source.Seconds][row])})
 	}
@@ -230,11 +230,19 @@ func (m *Model) readings(h *history, row int) []reading {
 		case hasBest && at == bestRow:
 			r.note = "best"
 		case at != row:
-			r.note = "@" + plot.Number(h.lines.X[source.Steps][at])
+			r.note = "@" + shortStep(h.lines.X[source.Steps][at])
 		}
 		out = append(out, r)
 	}
 	return out
+}
+
+// shortStep writes a step in at most five columns.
+func shortStep(step float64) string {
+	if step >= 1e4 && step < 1e6 {
+		return fmt.Sprintf("%.3gk", min(step, 999e3)/1e3)
+	}
+	return plot.Number(step)
 }
 
 func valueStyle(v float64) screen.Style {
