@@ -18,7 +18,7 @@ import (
 func (m *Model) decideSubject() (left, right string) {
 	r, s := m.run(), &m.decide
 	if r == nil {
-		return "no run is open", ""
+		return m.noRun(), ""
 	}
 	left = r.name
 	if base := m.table.find(m.against()); base != nil {
@@ -37,7 +37,7 @@ func (m *Model) drawDecide(c *screen.Canvas, r plot.Rect) {
 	run, s := m.run(), &m.decide
 	switch {
 	case run == nil:
-		sayIn(c, r, said{screen.Text | screen.Bold, "no run is open"}, said{screen.Dim, "1 shows the runs; enter opens one"})
+		m.sayNoRun(c, r)
 		return
 	case s.dir != m.open || !s.done:
 		sayIn(c, r, said{screen.Dim, "judging: files are hashed and predictions paired …"})

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"path/filepath"
 	"strings"
 
 	"github.com/verifily/verifily-tui/core/text"
@@ -240,6 +241,22 @@ func sayIn(c *screen.Canvas, r plot.Rect, lines ...said) {
 			y++
 		}
 	}
+}
+
+// noRun says why a view has no run to show.
+func (m *Model) noRun() string {
+	if m.open == "" {
+		return "no run is open"
+	}
+	return filepath.Base(m.open) + " is gone"
+}
+
+func (m *Model) sayNoRun(c *screen.Canvas, r plot.Rect) {
+	lines := []said{{screen.Text | screen.Bold, m.noRun()}}
+	if m.open != "" {
+		lines = append(lines, said{screen.Text, "Its folder was deleted or moved while it was open."})
+	}
+	sayIn(c, r, append(lines, said{screen.Dim, "1 shows the runs; enter opens one"})...)
 }
 
 type said struct {

@@ -21,7 +21,7 @@ import (
 func (m *Model) hardSubject() (left, right string) {
 	r, h := m.run(), &m.hard
 	if r == nil {
-		return "no run is open", ""
+		return m.noRun(), ""
 	}
 	if h.value == nil || h.of.dir != m.open {
 		return r.name, ""
@@ -67,7 +67,7 @@ func (m *Model) drawHard(c *screen.Canvas, r plot.Rect) {
 	run, h := m.run(), &m.hard
 	switch {
 	case run == nil:
-		sayIn(c, r, said{screen.Text | screen.Bold, "no run is open"}, said{screen.Dim, "1 shows the runs; enter opens one"})
+		m.sayNoRun(c, r)
 		return
 	case h.of.dir != m.open || !h.done:
 		sayIn(c, r, said{screen.Dim, "reading the examples …"})

@@ -88,7 +88,7 @@ func (m *Model) logLines(h int) int {
 func (m *Model) liveSubject() (left, right string) {
 	r := m.run()
 	if r == nil {
-		return "no run is open", ""
+		return m.noRun(), ""
 	}
 	left = r.name
 	add := func(s string) {

@@ -17,7 +17,7 @@ import (
 func (m *Model) drawLive(c *screen.Canvas, r plot.Rect) {
 	run := m.run()
 	if run == nil {
-		sayIn(c, r, said{screen.Text | screen.Bold, "no run is open"}, said{screen.Dim, "1 shows the runs; enter opens one"})
+		m.sayNoRun(c, r)
 		return
 	}
 	h := m.histories[m.open]

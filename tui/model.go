@@ -218,7 +218,7 @@ func (m *Model) listed(msg listMsg) {
 	for _, r := range m.table.take(msg.entries) {
 		m.outdate(r)
 	}
-	if m.table.find(m.open) == nil {
+	if m.open == "" { // a run that is gone stays open: another is not what was looked at
 		m.open = m.table.cursor
 	}
 	m.arrive()

@@ -141,6 +141,11 @@ func TestRunVanishes(t *testing.T) {
 			gone := m.open
 			require.NoError(t, os.RemoveAll(gone))
 			send(m, eventsMsg{events: []runs.Event{{Kind: runs.RunGone, Run: filepath.Base(gone), Dir: gone}}})
+			send(m, eventsMsg{events: []runs.Event{{Kind: runs.RunGone, Run: filepath.Base(gone), Dir: gone}}})
+			assert.Equal(t, gone, m.open, "no other run takes its place")
+			if view != "6" {
+				assert.Contains(t, m.canvas().Plain(), filepath.Base(gone)+" is gone")
+			}
 			press(m, "r", "enter", "down", "v", "m", "esc", "R", "note", "enter", "yes", "enter")
 			checkFrame(t, m)
 			assert.NoDirExists(t, gone, "nothing is written where a run was")

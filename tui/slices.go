@@ -300,7 +300,7 @@ func (m *Model) openSlice() tea.Cmd {
 func (m *Model) slicesSubject() (left, right string) {
 	r := m.run()
 	if r == nil {
-		return "no run is open", ""
+		return m.noRun(), ""
 	}
 	e := m.evaluation()
 	if e == nil {

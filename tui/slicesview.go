@@ -19,7 +19,7 @@ func (m *Model) drawSlices(c *screen.Canvas, r plot.Rect) {
 	run, e := m.run(), m.evals[m.open]
 	switch {
 	case run == nil:
-		sayIn(c, r, said{screen.Text | screen.Bold, "no run is open"}, said{screen.Dim, "1 shows the runs; enter opens one"})
+		m.sayNoRun(c, r)
 		return
 	case e == nil || !e.done:
 		sayIn(c, r, said{screen.Dim, "reading predictions …"})
