@@ -167,15 +167,34 @@ func (m *Model) loading() string {
 	return busy(logs, "the log")
 }
 
-// drawNotice shows what happened, or what is wrong, above the keys.
+// drawNotice shows what happened, or what is wrong, above the keys. An error is
+// shown whole, over the foot of the view.
 func (m *Model) drawNotice(c *screen.Canvas) {
-	y := c.Height() - 2
-	if m.notice.words != "" {
-		c.Put(1, y, m.notice.style, m.notice.words)
+	y, w := c.Height()-2, c.Width()
+	words, style := m.notice.words, m.notice.style
+	if words == "" && m.listing.done && m.listing.err != nil && len(m.table.all) > 0 {
+		words, style = "! "+oneLine(m.listing.err)+" (r reads again)", screen.Bad
+	}
+	if style != screen.Bad {
+		c.Put(1, y, style, words)
 		return
 	}
-	if m.listing.done && m.listing.err != nil && len(m.table.all) > 0 {
-		c.Put(1, y, screen.Bad, "! "+oneLine(m.listing.err)+" (r reads again)")
+	lines := wrap(clip(words, mostFailure), w-2)
+	if m.notice.words != "" {
+		const keys = "esc closes  y copies"
+		if text.Width(lines[len(lines)-1])+2+len(keys) > w-2 {
+			lines = append(lines, "")
+		}
+		c.Clear(0, y, w, 1)
+		c.PutRight(1, y, w-2, screen.Dim, keys)
+	}
+	lines = lines[max(0, len(lines)-max(1, c.Height()/3)):]
+	for i, line := range lines {
+		at := y - len(lines) + 1 + i
+		if at < y {
+			c.Clear(0, at, w, 1)
+		}
+		c.Put(1, at, style, line)
 	}
 }
 

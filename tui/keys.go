@@ -92,7 +92,7 @@ func (m *Model) globals() []binding {
 		binding{[]string{"t"}, "t", "train", "", func(m *Model) tea.Cmd { return m.show(viewTrain) }},
 		binding{[]string{"r"}, "r", "read everything again", "", (*Model).refresh},
 		binding{[]string{"e"}, "e", "export: frame to .txt or .svg, data to .jsonl .csv .json .md", "", (*Model).askExport},
-		binding{[]string{"y"}, "y", "copy the path of the run", "", (*Model).copyPath},
+		binding{[]string{"y"}, "y", "copy the path of the run, or an error that is shown", "", (*Model).copyPath},
 		binding{[]string{"T"}, "T", "light or dark", "", (*Model).switchTheme},
 		binding{[]string{"?"}, "?", "help", "help", (*Model).openHelp},
 		binding{[]string{"q", "ctrl+c"}, "q", "quit; asks when a training of this screen goes on", "", (*Model).quit},
@@ -229,6 +229,9 @@ func (m *Model) refresh() tea.Cmd {
 }
 
 func (m *Model) copyPath() tea.Cmd {
+	if m.notice.words != "" && m.notice.style == screen.Bad {
+		return m.copyText("the error", m.notice.words)
+	}
 	dir := m.open
 	if m.at == viewRuns {
 		dir = m.table.cursor

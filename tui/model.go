@@ -169,7 +169,7 @@ func (m *Model) take(msg tea.Msg) tea.Cmd {
 	case restMsg:
 		m.rested = m.rested || int(msg) == m.moved
 	case noticeMsg:
-		if int(msg) == m.notice.n {
+		if int(msg) == m.notice.n && m.notice.style != screen.Bad {
 			m.notice.words = ""
 		}
 	case briefMsg:
@@ -281,7 +281,7 @@ func (m *Model) anyRunning() bool {
 	return false
 }
 
-// say shows a line about what happened for a while.
+// say shows a line about what happened for a while, an error until it is closed.
 func (m *Model) say(style screen.Style, words string) tea.Cmd {
 	m.notice = notice{words: words, style: style, n: m.notice.n + 1}
 	return m.later(noticeFor, noticeMsg(m.notice.n))
