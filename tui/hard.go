@@ -29,6 +29,8 @@ type hardState struct {
 	whole      bool // one example takes the view, and scrolls
 	top        int  // lines scrolled in it
 
+	unsaved source.Review // the last one, where it could not be written
+
 	list   []*source.Example // that pass slice and filter, as last worked out
 	listOf listKey
 	text   [][]span // the example that takes the view, as last laid out
@@ -389,10 +391,28 @@ func (m *Model) askNote() tea.Cmd {
 	if e == nil {
 		return nil
 	}
-	m.entry = &entry{prompt: "note", line: newLine(e.Note), done: func(m *Model, s string) tea.Cmd {
-		return m.label(e, e.Label, strings.TrimSpace(s), false)
+	note := e.Note
+	if r := m.hard.unsaved; r.ID == e.ID && r.InputHash == e.InputHash && r.Note != "" {
+		note = r.Note
+	}
+	m.entry = &entry{prompt: "note", line: newLine(note), done: func(m *Model, s string) tea.Cmd {
+		// The verdict may have come while the note was typed, from here or elsewhere.
+		now := m.hard.find(e)
+		return m.label(now, now.Label, strings.TrimSpace(s), false)
 	}}
 	return nil
+}
+
+// find returns an example as it is known now.
+func (h *hardState) find(e *source.Example) *source.Example {
+	if h.value != nil {
+		for i := range h.value.Examples {
+			if now := &h.value.Examples[i]; now.ID == e.ID && now.InputHash == e.InputHash {
+				return now
+			}
+		}
+	}
+	return e
 }
 
 func (m *Model) askHardFilter() tea.Cmd {
@@ -420,11 +440,13 @@ func (m *Model) label(e *source.Example, verdict, note string, next bool) tea.Cm
 }
 
 func (m *Model) reviewed(msg reviewedMsg) tea.Cmd {
+	h := &m.hard
 	if msg.err != nil {
+		h.unsaved = msg.review
 		return m.say(screen.Bad, "✗ "+oneLine(msg.err))
 	}
+	h.unsaved = source.Review{}
 	m.decide.outdate(msg.dir)
-	h := &m.hard
 	if msg.dir != h.of.dir || h.value == nil {
 		return nil
 	}

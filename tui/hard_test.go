@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/tui/source"
 )
 
 func TestHardFilters(t *testing.T) {
@@ -136,6 +138,45 @@ func TestExampleKnowsOtherRuns(t *testing.T) {
 	assert.Contains(t, frame, "the same, ✗ wrong there too")
 	assert.Contains(t, frame, "third        The city of Albany 99 ✓ right there")
 	assert.Contains(t, frame, "difficulty=easy f1 0.957", "the slices that it is in")
+}
+
+// TestErrorOfReviewIsRead says why, whole, until it is closed, and keeps what
+// was typed.
+func TestErrorOfReviewIsRead(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 80, 24, with(baseline, "5")...)
+	review := filepath.Join(m.open, "review")
+	require.NoError(t, os.RemoveAll(review))
+	require.NoError(t, os.WriteFile(review, nil, 0o644))
+	press(m, "a", "long thoughts", "enter")
+	send(m, noticeMsg(m.notice.n))
+	assert.NotContains(t, m.notice.words, "another program")
+	frame := strings.Join(strings.Fields(m.canvas().Plain()), " ")
+	assert.Contains(t, frame, "review.jsonl: not a directory")
+	assert.Contains(t, frame, "esc closes y copies")
+	checkFrame(t, m)
+	press(m, "y")
+	assert.Contains(t, m.notice.words, "copied the error")
+	require.NoError(t, os.Remove(review))
+	press(m, "a")
+	assert.Equal(t, "long thoughts", m.entry.line.String())
+	press(m, "enter")
+	assert.Equal(t, "long thoughts", m.hard.current().Note)
+	press(m, "n", "a")
+	assert.Empty(t, m.entry.line.String())
+}
+
+// TestNoteKeepsVerdict types a note while a verdict comes from elsewhere.
+func TestNoteKeepsVerdict(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 80, 24, with(baseline, "5", "a", "why")...)
+	e := m.hard.current()
+	_, err := m.src.Label(context.Background(), m.open, source.Review{ID: e.ID, InputHash: e.InputHash, Verdict: "fine", Reviewer: "other"})
+	require.NoError(t, err)
+	send(m, eventsMsg{events: []runs.Event{{Kind: runs.RunChanged, Run: filepath.Base(m.open), Dir: m.open, Files: []string{"review/review.jsonl"}}}})
+	press(m, "enter")
+	assert.Equal(t, "why", m.hard.current().Note)
+	assert.Equal(t, "fine", m.hard.current().Label)
 }
 
 func TestRelabelExport(t *testing.T) {
