@@ -188,7 +188,9 @@ func (m *Model) drawNotice(c *screen.Canvas) {
 		c.Clear(0, y, w, 1)
 		c.PutRight(1, y, w-2, screen.Dim, keys)
 	}
-	lines = lines[max(0, len(lines)-max(1, c.Height()/3)):]
+	if most := max(1, c.Height()/3); len(lines) > most {
+		lines = append(lines[:most-1], "…") // y copies all of it
+	}
 	for i, line := range lines {
 		at := y - len(lines) + 1 + i
 		if at < y {
