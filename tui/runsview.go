@@ -351,9 +351,7 @@ func (m *Model) describe(run *row) string {
 func (m *Model) drawScores(put func(screen.Style, string), run *row, room int) {
 	e := m.evals[run.dir]
 	if e == nil || e.value == nil {
-		if run.has {
-			put(screen.Text, run.metric+" "+score(run.value))
-		}
+		put(screen.Text, m.trainedSoFar(run))
 		return
 	}
 	var parts []string
@@ -383,6 +381,26 @@ func (m *Model) drawScores(put func(screen.Style, string), run *row, room int) {
 		interval := s.interval(run.metric)
 		put(screen.Text, lead+s.Name()+" "+scoreIn(s.Values[run.metric], interval)+" "+ends(interval)+" n="+count(s.N))
 	}
+}
+
+// trainedSoFar says how far a run came that has no predictions to be judged by.
+func (m *Model) trainedSoFar(run *row) string {
+	var parts []string
+	if run.has {
+		parts = append(parts, run.metric+" "+score(run.value))
+	}
+	if b := m.table.brief(run.dir); b != nil {
+		if n := len(b.Loss); n > 0 {
+			parts = append(parts, "loss "+readout(b.Loss[n-1]))
+		}
+		if best, ok := bestLoss(&m.table, run); ok {
+			parts = append(parts, "best eval loss "+score(best))
+		}
+		if b.Epoch > 0 {
+			parts = append(parts, "epoch "+epochCount(b.Epoch))
+		}
+	}
+	return strings.Join(parts, " · ")
 }
 
 func (m *Model) changedAgainst(run *row) string {
