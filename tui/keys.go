@@ -93,7 +93,7 @@ func (m *Model) globals() []binding {
 		binding{[]string{"r"}, "r", "read everything again", "", (*Model).refresh},
 		binding{[]string{"e"}, "e", "export: frame to .txt or .svg, data to .jsonl .csv .json .md", "", (*Model).askExport},
 		binding{[]string{"y"}, "y", "copy the path of the run, or an error that is shown", "", (*Model).copyPath},
-		binding{[]string{"T"}, "T", "light or dark", "", (*Model).switchTheme},
+		binding{[]string{"T"}, "T", "theme: light or dark", "", (*Model).switchTheme},
 		binding{[]string{"?"}, "?", "help", "help", (*Model).openHelp},
 		binding{[]string{"q", "ctrl+c"}, "q", "quit; asks when a training of this screen goes on", "", (*Model).quit},
 	)
