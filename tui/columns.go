@@ -193,7 +193,7 @@ func verdictMark(d *compare.Delta) (rune, screen.Style) {
 
 // delta returns the difference of a run to the baseline in its primary metric.
 func (m *Model) delta(dir string) *compare.Delta {
-	p := m.pairs[pairKey{m.table.base, dir}]
+	p := m.pairs[pairKey{m.table.base, dir, false}]
 	if p == nil || p.value == nil || len(p.value.Overall) == 0 || len(p.value.Overall[0].Deltas) == 0 {
 		return nil
 	}

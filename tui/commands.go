@@ -176,7 +176,7 @@ func (m *Model) fetch() tea.Cmd {
 			cmds = append(cmds, m.fetchBrief(dir), m.fetchHistory(dir))
 		}
 	case viewSlices:
-		cmds = append(cmds, m.fetchBrief(m.open), m.fetchEval(m.open), m.fetchPair(m.open), m.fetchCross())
+		cmds = append(cmds, m.fetchBrief(m.open), m.fetchEval(m.open), m.fetchPair(m.open, true), m.fetchCross())
 	case viewHard:
 		cmds = append(cmds, m.fetchHard(), m.fetchEval(m.open))
 	case viewCompare:
@@ -282,19 +282,19 @@ func (m *Model) fetchEval(dir string) tea.Cmd {
 // fetchPairs compares the runs in sight with the baseline, one at a time: the
 // selected one first.
 func (m *Model) fetchPairs() tea.Cmd {
-	if cmd := m.fetchPair(m.table.cursor); cmd != nil {
+	if cmd := m.fetchPair(m.table.cursor, false); cmd != nil {
 		return cmd
 	}
 	for _, r := range m.table.page() {
-		if cmd := m.fetchPair(r.dir); cmd != nil {
+		if cmd := m.fetchPair(r.dir, false); cmd != nil {
 			return cmd
 		}
 	}
 	return nil
 }
 
-func (m *Model) fetchPair(dir string) tea.Cmd {
-	key := pairKey{m.table.base, dir}
+func (m *Model) fetchPair(dir string, sliced bool) tea.Cmd {
+	key := pairKey{m.table.base, dir, sliced}
 	r, base := m.table.find(dir), m.table.find(key.base)
 	if r == nil || base == nil || r == base || !r.has || !base.has {
 		return nil
@@ -315,7 +315,7 @@ func (m *Model) fetchPair(dir string) tea.Cmd {
 	p.begin()
 	ctx, src := m.ctx, m.src
 	return func() tea.Msg {
-		result, err := src.Pair(ctx, key.base, key.run)
+		result, err := src.Pair(ctx, key.base, key.run, sliced)
 		return pairMsg{key, result, err}
 	}
 }

@@ -84,7 +84,12 @@ type Model struct {
 	jobs    *jobs.Jobs
 }
 
-type pairKey struct{ base, run string }
+// pairKey names a run held against a baseline, as a whole for the table or slice
+// by slice.
+type pairKey struct {
+	base, run string
+	sliced    bool
+}
 
 // notice is a line about what just happened.
 type notice struct {

@@ -180,7 +180,7 @@ func (m *Model) sliceRows() []slice {
 	}
 	s := &m.slices
 	of := rowsKey{eval: e, metric: m.sliceMetric(e), key: s.key, sort: s.sort, reverse: s.reverse}
-	if p := m.pairs[pairKey{m.table.base, m.open}]; p != nil {
+	if p := m.pairs[pairKey{m.table.base, m.open, true}]; p != nil {
 		of.pair = p.value
 	}
 	if s.of != of {

@@ -30,7 +30,7 @@ func TestSlicesCarryTheirEvidence(t *testing.T) {
 	assert.Contains(t, frame, "difficulty=hard")
 	assert.Contains(t, frame, "too few (30 needed)")
 	assert.Contains(t, frame, "Δ ALL")
-	assert.Contains(t, frame, "to human-v2 +0.205 [+0.164, +0.243] ✓")
+	assert.Contains(t, frame, "to human-v2 +0.205 [+0.167, +0.243] ✓")
 	assert.Contains(t, frame, "74% of 98 errors")
 	assert.Regexp(t, `to overall −0\.138 \[−0\.\d+, −0\.\d+\]`, frame)
 	press(m, "G")
@@ -190,4 +190,17 @@ func TestSpreadsheetsGetNoFormulas(t *testing.T) {
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, "'=cmd(),-1.5,'@x,plain,\"a,b\",\n", string(data))
+}
+
+// TestSlicesSayWhatCompareSays holds a difference to the baseline to the same
+// evidence in both views.
+func TestSlicesSayWhatCompareSays(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 80, 24, with(baseline, "4", "6")...)
+	pair := m.pairs[pairKey{m.table.base, m.open, true}]
+	require.NotNil(t, pair)
+	require.NotNil(t, m.compare.value)
+	require.NotEmpty(t, pair.value.Slices)
+	assert.Equal(t, m.compare.value.Overall, pair.value.Overall)
+	assert.Equal(t, m.compare.value.Slices, pair.value.Slices)
 }

@@ -164,11 +164,17 @@ func (b *Brief) sample(run *runs.Run) error {
 	return nil
 }
 
-// Pair compares a run with a baseline, sliced like the baseline.
-func (s *Source) Pair(ctx context.Context, base, run string) (*core.CompareResult, error) {
-	// 2,000 resamples leave the ends of an interval a noise of 5 % of a standard
-	// error, less than a screen can show.
-	return core.Compare(ctx, core.CompareOptions{Runs: []string{base, run}, RunsDir: s.root, Resamples: 2000})
+// Pair compares a run with a baseline, sliced like the baseline. What it says of
+// slices is true only where they are asked for.
+func (s *Source) Pair(ctx context.Context, base, run string, sliced bool) (*core.CompareResult, error) {
+	opt := core.CompareOptions{Runs: []string{base, run}, RunsDir: s.root}
+	if !sliced {
+		// 2,000 resamples leave the ends of an interval a noise of 5 % of a standard
+		// error, less than a screen can show. But no p value is smaller than they
+		// allow, and over fifty slices none would be real.
+		opt.Resamples = 2000
+	}
+	return core.Compare(ctx, opt)
 }
 
 // Comparison is runs held against each other.
