@@ -45,3 +45,29 @@ func TestHelpScrollsAtEverySize(t *testing.T) {
 	all := m.helpLines()
 	assert.Contains(t, m.canvas().Plain(), all[len(all)-1].words)
 }
+
+// TestPaletteHasEveryAction finds what any view can do, from each of them.
+func TestPaletteHasEveryAction(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 80, 24, "j")
+	for at := range m.views {
+		press(m, m.views[at].key, ":")
+		listed := map[string]bool{}
+		for _, b := range m.palette.all {
+			listed[b.show+" "+b.help] = true
+		}
+		for id, v := range m.views {
+			for _, b := range v.bindings {
+				name := v.key + " " + b.show + " " + v.name + ": " + b.help
+				if id == at {
+					name = b.show + " " + b.help
+				}
+				assert.True(t, listed[name], "%s, in %s", name, m.views[at].name)
+			}
+		}
+		press(m, "esc")
+	}
+	press(m, "1", ":", "Slices: cross", "enter")
+	assert.Equal(t, viewSlices, m.at)
+	checkFrame(t, m)
+}

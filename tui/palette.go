@@ -33,9 +33,28 @@ func (m *Model) openPalette() tea.Cmd {
 	if m.at == viewRuns {
 		p.all = append(p.all, m.columnActions()...)
 	}
+	p.all = append(p.all, m.elsewhere()...)
 	p.search()
 	m.palette = p
 	return nil
+}
+
+// elsewhere lists the actions of the other views. Each goes there first, as its
+// keys say.
+func (m *Model) elsewhere() []binding {
+	var out []binding
+	for i := range m.views {
+		v, id := &m.views[i], viewID(i)
+		if id == m.at {
+			continue
+		}
+		for _, b := range v.bindings {
+			out = append(out, binding{show: v.key + " " + b.show, help: v.name + ": " + b.help, do: func(m *Model) tea.Cmd {
+				return tea.Batch(m.show(id), b.do(m))
+			}})
+		}
+	}
+	return out
 }
 
 func (p *palette) search() {
