@@ -320,10 +320,14 @@ func (m *Model) slicesSubject() (left, right string) {
 		return strings.Join(append(parts, m.sliceMetric(e)+" by "+x.a+" × "+x.b), " · "), ""
 	}
 	if by != "" {
-		parts = append(parts, m.sliceMetric(e)+" by "+clip(by, mostName))
+		parts = append(parts, cmp.Or(m.sliceMetric(e), "no metric")+" by "+clip(by, mostName))
 	}
-	if base := m.table.find(m.table.base); base != nil && base != r {
+	switch base := m.table.find(m.table.base); {
+	case base == nil || base == r:
+	case base.has:
 		parts = append(parts, "Δ against "+base.name)
+	default:
+		parts = append(parts, "no Δ: "+base.name+" is not evaluated")
 	}
 	right = "sort: " + sliceSorts[m.slices.sort]
 	if m.slices.reverse {

@@ -204,3 +204,11 @@ func TestSlicesSayWhatCompareSays(t *testing.T) {
 	assert.Equal(t, m.compare.value.Overall, pair.value.Overall)
 	assert.Equal(t, m.compare.value.Slices, pair.value.Slices)
 }
+
+// TestBaselineWithoutEvaluation says why no slice has a difference.
+func TestBaselineWithoutEvaluation(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 120, 40, "g", "b", "down", "4")
+	subject, _ := m.slicesSubject()
+	assert.Contains(t, subject, "no Δ: lr-sweep-4 is not evaluated")
+}
