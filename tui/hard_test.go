@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	tea "github.com/charmbracelet/bubbletea"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -154,6 +155,9 @@ func TestErrorOfReviewIsRead(t *testing.T) {
 	frame := strings.Join(strings.Fields(m.canvas().Plain()), " ")
 	assert.Contains(t, frame, "review.jsonl: not a directory")
 	assert.Contains(t, frame, "esc closes y copies")
+	checkFrame(t, m)
+	send(m, tea.WindowSizeMsg{Width: 30, Height: 9})
+	assert.Contains(t, m.canvas().Plain(), "✗ save the review", "the start stays where not all has room")
 	checkFrame(t, m)
 	press(m, "y")
 	assert.Contains(t, m.notice.words, "copied the error")
