@@ -287,14 +287,17 @@ func chanceOf(p float64) string {
 // drawCompareFoot says all about the row under the cursor, and in a line each
 // what went in differently and what came out.
 func (m *Model) drawCompareFoot(c *screen.Canvas, r plot.Rect, result *core.CompareResult) {
-	say := func(what string, n int) string {
-		if n == 0 {
+	say := func(what string, n int, file string) string {
+		switch {
+		case n == 0 && result.Lacks(file):
+			return what + ": not known"
+		case n == 0:
 			return what + ": same"
 		}
 		return what + ": " + plural(n, "difference", "differences")
 	}
 	facts := joined(m.differenceWords(result), r.W)
-	rest := []string{strings.Join([]string{say("config", len(result.Config)), say("data", len(result.Data)), say("environment", len(result.Environment))}, " · ")}
+	rest := []string{strings.Join([]string{say("config", len(result.Config), "config.yaml"), say("data", len(result.Data), ""), say("environment", len(result.Environment), "environment.json")}, " · ")}
 	last := ""
 	if at := m.compare.with; at < len(result.Examples) {
 		last = fmt.Sprintf("fixed %s · broken %s · enter reads them", count(len(result.Examples[at].Fixed)), count(len(result.Examples[at].Broken)))

@@ -1,6 +1,10 @@
 package compare
 
-import "github.com/verifily/verifily-tui/core/stats"
+import (
+	"slices"
+
+	"github.com/verifily/verifily-tui/core/stats"
+)
 
 // Result is a comparison. Its JSON form is written by WriteJSON, with the field
 // names given here; they stay.
@@ -42,7 +46,14 @@ type Run struct {
 	NumExamples    int    `json:"num_examples"`
 	HasPredictions bool   `json:"has_predictions"`
 
-	shared bool // another run of the comparison has the same name
+	shared bool     // another run of the comparison has the same name
+	lacks  []string // files that could not be read
+}
+
+// Lacks tells whether a run has no such file, so that nothing is known of what
+// it says.
+func (r *Result) Lacks(file string) bool {
+	return slices.ContainsFunc(r.Runs, func(run Run) bool { return slices.Contains(run.lacks, file) })
 }
 
 // Label is the name of the run, with its id where another run of the comparison

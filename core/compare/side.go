@@ -87,6 +87,7 @@ func load(ctx context.Context, run *runs.Run, isBase bool) (*side, error) {
 
 // missing notes a file that could not be read, with the reason if it is there.
 func (s *side) missing(file string, err error) {
+	s.info.lacks = append(s.info.lacks, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.notes = append(s.notes, fmt.Sprintf("%s has no %s", s.info.ID, file))
 		return

@@ -136,10 +136,15 @@ func (r *Result) methodLine() string {
 type differenceGroup struct {
 	name, one, many string
 	list            []Difference
+	unknown         bool // for a run at least
 }
 
 func (g differenceGroup) summary() string {
-	if len(g.list) == 0 {
+	switch {
+	case len(g.list) > 0:
+	case g.unknown:
+		return g.name + ": not known"
+	default:
 		return g.name + ": same"
 	}
 	return g.name + ": " + count(len(g.list), g.one, g.many)
@@ -147,9 +152,9 @@ func (g differenceGroup) summary() string {
 
 func (r *Result) differences() []differenceGroup {
 	return []differenceGroup{
-		{"config", "key differs", "keys differ", r.Config},
-		{"data", "field differs", "fields differ", r.Data},
-		{"environment", "entry differs", "entries differ", r.Environment},
+		{"config", "key differs", "keys differ", r.Config, r.Lacks("config.yaml")},
+		{"data", "field differs", "fields differ", r.Data, false},
+		{"environment", "entry differs", "entries differ", r.Environment, r.Lacks("environment.json")},
 	}
 }
 

@@ -207,3 +207,14 @@ func TestLongValuesAreCut(t *testing.T) {
 	require.NoError(t, r.WriteJSON(&out))
 	assert.Contains(t, out.String(), long)
 }
+
+// TestNothingIsTheSameThatIsNotKnown: runs of other programs may lack files.
+func TestNothingIsTheSameThatIsNotKnown(t *testing.T) {
+	for want, with := range map[string]*runs.Environment{"environment: same": {RuntimeVersion: "go1.26.0"}, "environment: not known": nil} {
+		s := spec{preds: answers(40, half), config: "seed: 1\n", environment: with}
+		var out bytes.Buffer
+		require.NoError(t, compareRuns(t, compare.Options{}, s, s).WriteTable(&out, 80))
+		assert.Contains(t, out.String(), want)
+		assert.Contains(t, out.String(), "config: same")
+	}
+}
