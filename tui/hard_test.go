@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/tui/source"
 )
@@ -239,4 +240,13 @@ func TestReviewThatCannotBeSaved(t *testing.T) {
 	assert.Contains(t, m.notice.words, "✗ save the review")
 	assert.Zero(t, m.hard.reviewed())
 	assert.Zero(t, m.hard.cursor, "it does not move on")
+}
+
+// Beside the list of examples there is room for all labels, if not for space.
+func TestLabelsFitBesideTheList(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 110, 32, with(baseline, "5")...)
+	for _, label := range decision.Labels() {
+		assert.Contains(t, m.View(), label)
+	}
 }

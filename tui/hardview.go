@@ -348,6 +348,7 @@ func (m *Model) drawVerdict(c *screen.Canvas, r plot.Rect, e *source.Example) {
 	}
 	c.PutIn(r.X+1, r.Y, fieldWidth, screen.Dim, "verdict")
 	x := r.X + 1 + fieldWidth
+	gap := labelGap(r.W - 1 - fieldWidth)
 	for i, label := range decision.Labels() {
 		style, lead := screen.Dim, "  "
 		if label == e.Label {
@@ -364,7 +365,7 @@ func (m *Model) drawVerdict(c *screen.Canvas, r plot.Rect, e *source.Example) {
 			break
 		}
 		x = c.Put(x, r.Y, screen.Accent|screen.Bold, lead)
-		x = c.Put(x, r.Y, style, label) + 2
+		x = c.Put(x, r.Y, style, label) + gap
 	}
 	if short && e.Label == "" {
 		c.PutIn(x, r.Y, r.X+r.W-x, screen.Dim, "none yet")
@@ -383,6 +384,17 @@ func (m *Model) drawVerdict(c *screen.Canvas, r plot.Rect, e *source.Example) {
 		c.PutRight(r.X+1+fieldWidth+room, r.Y+1, text.Width(by)+2, screen.Dim, by)
 	}
 	c.PutIn(r.X+1+fieldWidth, r.Y+1, room, style, note)
+}
+
+// labelGap is how many columns stand between the labels when all of them share w
+// columns. The signs in front of them, two columns each, keep them apart where
+// there is no room for more.
+func labelGap(w int) int {
+	labels := decision.Labels()
+	for _, label := range labels {
+		w -= 2 + text.Width(label)
+	}
+	return min(2, max(0, w/(len(labels)-1)))
 }
 
 // reviewedBy says who gave an example its verdict, and when.
