@@ -226,6 +226,34 @@ func TestStopAndList(t *testing.T) {
 	})
 }
 
+// TestKilledAfterTheLastTick: a monitor is complete when its last tick stands in the
+// file, too. One whose process died in between writes it, ticks no more and is
+// complete.
+func TestKilledAfterTheLastTick(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		s := newScene(t)
+		s.pipeline()
+		m := p.start()
+		id, err := m.Start(patient(t), request(s.config, 1, 1))
+		require.NoError(t, err)
+		until(t, m, id, "complete", completed)
+		path := filepath.Join(s.dir, monitor.HistoryName)
+		whole, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(path))
+		_, err = m.queue.Database().Exec(patient(t), `UPDATE verifily_monitor SET status = $1 WHERE id = $2`, monitor.Running, id)
+		require.NoError(t, err)
+		m.stop()
+
+		m = p.start()
+		st := until(t, m, id, "complete", completed)
+		assert.Equal(t, 1, st.TickCount)
+		again, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.Equal(t, string(whole), string(again))
+	})
+}
+
 // TestGoesOnAfterARestart: ticks are neither lost nor made twice, in the database
 // and in the file, also when the line of the last one did not get there.
 func TestGoesOnAfterARestart(t *testing.T) {

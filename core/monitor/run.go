@@ -138,7 +138,7 @@ func (m *Monitors) load(ctx context.Context, owner, id string) (*watched, error)
 }
 
 // tickAll lets a monitor tick until it is complete, stopped or no longer this
-// process's.
+// process's. It is complete once its last tick stands in the history file, too.
 func (m *Monitors) tickAll(ctx context.Context, owner, id string) error {
 	w, err := m.load(ctx, owner, id)
 	if errors.Is(err, database.ErrNoRows) {
@@ -154,23 +154,34 @@ func (m *Monitors) tickAll(ctx context.Context, owner, id string) error {
 		}
 		m.write(w, last)
 	}
-	for due := time.Now().Add(w.dueIn(time.Now())); pause(ctx, time.Until(due)); {
+	for due := time.Now().Add(w.dueIn(time.Now())); !w.complete(); {
+		if !pause(ctx, time.Until(due)) {
+			return nil
+		}
 		due = time.Now().Add(w.set.interval())
-		if more, err := m.tick(ctx, w); err != nil || !more {
+		if err := m.tick(ctx, w); err != nil {
+			if errors.Is(err, errNotMine) {
+				err = nil
+			}
 			return err
 		}
 	}
-	return nil
+	_, err = m.db.Exec(ctx, `UPDATE verifily_monitor SET status = $1 WHERE id = $2 AND owner = $3 AND status = 'running'`, Completed, id, owner)
+	return err
 }
+
+// complete says that a monitor made all its ticks.
+func (w *watched) complete() bool { return w.set.MaxTicks > 0 && w.count >= w.set.MaxTicks }
 
 // errNotMine says that a monitor was stopped or taken over.
 var errNotMine = errors.New("the monitor is no longer this process's")
 
-// tick makes one tick and writes it down. It is false after the last one.
-func (m *Monitors) tick(ctx context.Context, w *watched) (bool, error) {
+// tick makes one tick and writes it down. When ctx ends on the way, there was
+// none.
+func (m *Monitors) tick(ctx context.Context, w *watched) error {
 	before, err := m.window(ctx, w)
 	if err != nil {
-		return false, err
+		return err
 	}
 	begun := time.Now()
 	t, failure := look(ctx, w.set.ConfigPath, w.count+1, before, m.allowed)
@@ -178,21 +189,14 @@ func (m *Monitors) tick(ctx context.Context, w *watched) (bool, error) {
 		failure = m.retrain(ctx, w, &t)
 	}
 	if ctx.Err() != nil {
-		return false, nil
+		return nil
 	}
-	status := Running
-	if w.set.MaxTicks > 0 && t.TickNumber >= w.set.MaxTicks {
-		status = Completed
-	}
-	if err := m.store(ctx, w, t, status, failure, begun); err != nil {
-		if errors.Is(err, errNotMine) {
-			err = nil
-		}
-		return false, err
+	if err := m.store(ctx, w, t, failure, begun); err != nil {
+		return err
 	}
 	w.count = t.TickNumber
 	m.write(w, t)
-	return status == Running, nil
+	return nil
 }
 
 // window returns the metric of the ticks before, the oldest first.
@@ -240,7 +244,7 @@ func (m *Monitors) retrain(ctx context.Context, w *watched, t *Tick) error {
 }
 
 // store counts a tick, if the monitor is still this process's and still running.
-func (m *Monitors) store(ctx context.Context, w *watched, t Tick, status string, failure error, begun time.Time) error {
+func (m *Monitors) store(ctx context.Context, w *watched, t Tick, failure error, begun time.Time) error {
 	data, err := json.Marshal(t)
 	if err != nil {
 		return err
@@ -251,9 +255,9 @@ func (m *Monitors) store(ctx context.Context, w *watched, t Tick, status string,
 		why = &text
 	}
 	return m.db.Write(ctx, func(ctx context.Context, tx database.Tx) error {
-		n, err := tx.Exec(ctx, `UPDATE verifily_monitor SET tick_count = $1, last_tick = $2, status = $3, error = $4, ticked_at = $5
-			WHERE id = $6 AND owner = $7 AND status = 'running' AND tick_count = $8`,
-			t.TickNumber, data, status, why, float64(begun.UnixMicro())/1e6, w.id, w.owner, w.count)
+		n, err := tx.Exec(ctx, `UPDATE verifily_monitor SET tick_count = $1, last_tick = $2, error = $3, ticked_at = $4
+			WHERE id = $5 AND owner = $6 AND status = 'running' AND tick_count = $7`,
+			t.TickNumber, data, why, float64(begun.UnixMicro())/1e6, w.id, w.owner, w.count)
 		if err == nil && n == 0 {
 			err = errNotMine
 		}
