@@ -18,7 +18,7 @@ import (
 // Entry is a run in a listing.
 type Entry struct {
 	Name     string // name of the folder
-	Dir      string // path of the folder: the root as given to the store, and Name
+	Dir      string // path of the folder: the root as given to the store, cleaned, and Name
 	Kind     Kind
 	Meta     Meta      // shared between listings: not to be changed
 	Status   Status    // as State tells at the time of the listing
@@ -120,7 +120,7 @@ func forEach(n int, do func(int)) {
 
 // look reads one folder, or takes what is known of it.
 func (s *Store) look(name string, known map[string]cached, now time.Time) (cached, bool) {
-	dir := s.root + string(filepath.Separator) + name
+	dir := filepath.Join(s.root, name)
 	old, isKnown := known[name]
 	c := cached{entry: Entry{Name: name, Dir: dir, Kind: KindRun}}
 	path := dir + string(filepath.Separator) + metaFile

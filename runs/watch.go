@@ -29,7 +29,7 @@ const (
 type Event struct {
 	Kind EventKind
 	Run  string // name of the folder
-	Dir  string // path of the folder: the root as given to Watch, and Run
+	Dir  string // path of the folder: the root as given to Watch, cleaned, and Run
 	// Files lists, sorted, the slash paths relative to Dir of what is new,
 	// changed or removed: files of the run and of its folders, and the names of
 	// checkpoints. Hidden files are left out. Empty for RunGone.

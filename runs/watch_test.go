@@ -2,6 +2,7 @@ package runs_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -167,6 +168,25 @@ func TestEventsMelt(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatal("no event")
 		}
+	}
+}
+
+// TestOneNameForAFolder: a list and a watch name a run alike, however the root is
+// written.
+func TestOneNameForAFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for i, root := range []string{"runs", "runs/", "./runs", "runs//", "./x/../runs/"} {
+		require.NoError(t, os.MkdirAll("x", 0o755))
+		name := fmt.Sprint("run_", i)
+		put(t, "runs", name+"/run_meta.json", `{"started_at": "2025-03-02T00:00:00Z"}`)
+		entries, err := runs.List(root)
+		require.NoError(t, err)
+		at := slices.IndexFunc(entries, func(e runs.Entry) bool { return e.Name == name })
+		assert.Equal(t, filepath.Join("runs", name), entries[at].Dir, root)
+		w := watch(t, root, false)
+		put(t, "runs", name+"/run_meta.json", `{"status": "failed"}`)
+		assert.Equal(t, entries[at].Dir, w.until(runs.RunChanged, name, "").Dir, root)
+		w.stop()
 	}
 }
 
