@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -20,7 +21,7 @@ type DecideOptions struct {
 	Run           string // run directory, or the id or name of a run in RunsDir
 	Baseline      string // run to compare with, likewise
 	RunsDir       string // where ids and names are looked up; empty means "runs"
-	Contamination string // contamination.json, or its folder
+	Contamination string // contamination.json, or its folder; empty: that of the run, if it has one
 	Report        string // report.json of the data set, or its folder
 	Policy        string // ship.yaml; empty: the contract's default criteria
 	// Criteria are limits that win over the policy and the defaults, by name
@@ -65,6 +66,9 @@ func Decide(ctx context.Context, opt DecideOptions) (*Decision, error) {
 			return nil, err
 		}
 	}
+	if opt.Contamination == "" {
+		opt.Contamination = ownContamination(opt.Run)
+	}
 	in, err := decision.Gather(ctx, decision.Sources{Run: opt.Run, Baseline: opt.Baseline,
 		Contamination: opt.Contamination, Report: opt.Report}, criteria, policy)
 	if err != nil {
@@ -83,6 +87,18 @@ func Decide(ctx context.Context, opt DecideOptions) (*Decision, error) {
 		return nil, &EvalError{Detail: fault.Detail{Op: "decide", Path: opt.Run, Err: err, Hint: hint}}
 	}
 	return d, nil
+}
+
+// ownContamination is the contamination result that stands in a run, empty where
+// there is none. A run is sealed when it is complete; beside its evaluation there
+// is room.
+func ownContamination(run string) string {
+	for _, path := range []string{filepath.Join(run, "eval", "contamination.json"), filepath.Join(run, "contamination.json")} {
+		if _, err := os.Lstat(path); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 func (opt DecideOptions) checkNote() error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,7 @@ contract is not met, 4 error: there is no verdict.`,
 	flags.StringVar(&opt.Run, "run", "", "`RUN` to judge: its directory, id or name")
 	flags.StringVar(&opt.Baseline, "baseline", "", "`RUN` to compare with, likewise")
 	flags.StringVar(&opt.RunsDir, "runs-dir", "runs", "`FOLDER` where ids and names are looked up")
-	flags.StringVar(&opt.Contamination, "contamination", "", "contamination.json `FILE`, or its folder")
+	flags.StringVar(&opt.Contamination, "contamination", "", "contamination.json `FILE`, or its folder (default: that in eval/ of the run, if any)")
 	flags.StringVar(&opt.Report, "report", "", "report.json `FILE` of the data set, or its folder")
 	flags.StringVar(&opt.Policy, "policy", "", "policy `FILE`, such as ship.yaml (default: the usual criteria)")
 	flags.StringVar(&opt.Reviewer, "reviewer", "", "`NAME` of who decides, for the audit log")
@@ -66,6 +67,9 @@ func (a *app) runDecide(ctx context.Context, opt core.DecideOptions) error {
 			return err
 		}
 	}
+	if _, err := os.Stat(usualPolicy); err == nil && opt.Policy == "" {
+		a.log.Warn(usualPolicy+" is here and was not used", "hint", "--policy "+usualPolicy)
+	}
 	a.log.Info("deciding", "run", opt.Run, "baseline", opt.Baseline, "policy", opt.Policy)
 	d, err := core.Decide(ctx, opt)
 	if err != nil {
@@ -81,6 +85,9 @@ func (a *app) runDecide(ctx context.Context, opt core.DecideOptions) error {
 	}
 	return a.printer.Decided(out)
 }
+
+// usualPolicy is the policy that the workbench decides by.
+const usualPolicy = "ship.yaml"
 
 // runName is what people call a run: the name it was given, else that of its
 // folder. A run that cannot be read is judged all the same.

@@ -134,13 +134,6 @@ func decideOptions(run, base string) core.DecideOptions {
 	if exists(PolicyFile) {
 		opt.Policy = PolicyFile
 	}
-	// A run is sealed when it is complete; beside its evaluation there is room.
-	for _, path := range []string{filepath.Join(run, "eval", "contamination.json"), filepath.Join(run, "contamination.json")} {
-		if exists(path) {
-			opt.Contamination = path
-			break
-		}
-	}
 	return opt
 }
 
