@@ -15,7 +15,8 @@ import (
 
 // FindRun returns the path of the run directory that a name stands for: the name
 // itself where it is the path of one, else the id or the name of a run in dir
-// ("runs" where that is empty). A folder that is no run is returned as it is;
+// ("runs" where that is empty). A run that reproduces another one of the same name
+// does not stand in its way. A folder that is no run is returned as it is;
 // whoever opens it tells what it lacks. The error is an *EvalError.
 func FindRun(name, dir string) (string, error) { return findRun("find run", name, dir) }
 
@@ -36,15 +37,22 @@ func findRun(op, name, dir string) (string, error) {
 	if err != nil {
 		return "", evalError("list runs", dir, err, "")
 	}
-	var found, known []string
+	var found, repeats, known []string
 	for _, e := range entries {
 		known = append(known, e.Name)
 		if e.Name == name || e.Meta.RunID == name {
 			return e.Dir, nil
 		}
-		if e.Meta.RunName == name && name != "" {
+		switch {
+		case e.Meta.RunName != name || name == "":
+		case e.Meta.Repeats != "":
+			repeats = append(repeats, e.Dir)
+		default:
 			found = append(found, e.Dir)
 		}
+	}
+	if len(found) == 0 {
+		found = repeats
 	}
 	switch len(found) {
 	case 1:

@@ -135,7 +135,7 @@ func (opt *ReproduceOptions) repeat(ctx context.Context, run *runs.Run) (string,
 	if err != nil {
 		return "", &ReproduceError{Detail: detail("reproduce", run.Dir(), err)}
 	}
-	again, err := Train(ctx, TrainOptions{Config: cfg, OutputDir: out, WorkingDir: meta.WorkingDir, Control: opt.Control,
+	again, err := Train(ctx, TrainOptions{Config: cfg, OutputDir: out, WorkingDir: meta.WorkingDir, Repeats: runID(run.Dir()), Control: opt.Control,
 		Events: opt.Events, Started: opt.Started})
 	if err != nil {
 		return "", err

@@ -46,6 +46,8 @@ func TestReproduceTraining(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	for _, lora := range []bool{true, false} {
 		cfg := smallConfig(t, "sft", lora)
+		name := "candidate"
+		cfg.Name = &name
 		run := mustTrain(t, core.TrainOptions{Config: cfg})
 		_, err := core.Decide(context.Background(), core.DecideOptions{Run: run.Dir()})
 		require.NoError(t, err)
@@ -73,6 +75,9 @@ func TestReproduceTraining(t *testing.T) {
 		require.NotNil(t, res.Repeated)
 		assert.Equal(t, reproduce.FullMatch, res.Repeated.Verdict)
 		assert.Equal(t, reproduce.Match, res.Repeated.Weights.Status)
+		named, err := core.FindRun(name, filepath.Dir(run.Dir()))
+		require.NoError(t, err)
+		assert.Equal(t, run.Dir(), named, "the name is still that of the original")
 		assert.NotEqual(t, run.Dir(), res.Repeated.New)
 		assert.Equal(t, filepath.Dir(run.Dir()), filepath.Dir(res.Repeated.New))
 		assert.Equal(t, before, tree(t, run.Dir()), "the original is not touched")

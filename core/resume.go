@@ -25,7 +25,11 @@ import (
 func (t *trainRun) findResumed() error {
 	path := filepath.Clean(t.opt.ResumeFrom)
 	if _, err := os.Stat(path); err != nil {
-		return noRun(path, "", cause(err))
+		named, unnamed := findRun("resume", t.opt.ResumeFrom, "")
+		if unnamed != nil {
+			return noRun(path, "", cause(err))
+		}
+		path = named
 	}
 	t.resumeDir = path
 	if strings.HasPrefix(filepath.Base(path), "checkpoint-") {
@@ -55,7 +59,7 @@ func (t *trainRun) findResumed() error {
 
 func noRun(path, reason string, err error) error {
 	return &ConfigError{Detail: fault.Detail{Op: "resume", Path: path, Reason: reason, Err: err,
-		Hint: "name a run directory or one of its checkpoints"}}
+		Hint: "name a run directory or one of its checkpoints, or the id or name of a run in runs"}}
 }
 
 func readMeta(dir string) (runs.Meta, error) {

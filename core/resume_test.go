@@ -284,3 +284,12 @@ func TestBaseModelMessages(t *testing.T) {
 		assertNoRun(t, cfg)
 	}
 }
+
+func TestResumeByID(t *testing.T) {
+	cfg := smallConfig(t, "sft", true)
+	t.Chdir(t.TempDir())
+	cfg.Output.Dir = "runs"
+	run := interruptedRun(t, cfg)
+	id := filepath.Base(run.Dir())
+	assert.Equal(t, id, filepath.Base(mustTrain(t, core.TrainOptions{ResumeFrom: id}).Dir()))
+}

@@ -32,7 +32,8 @@ type TrainOptions struct {
 	Seed       *int64             // see seed
 	DryRun     bool               // only check and plan: the plan goes to Plan and nothing is written
 	Plan       *engine.Plan       // receives the plan of a dry run
-	ResumeFrom string             // a run directory, or one of its checkpoints
+	ResumeFrom string             // a run directory or one of its checkpoints, or the id or name of a run in "runs"
+	Repeats    string             // id of the run that this one reproduces, kept in run_meta.json; may be empty
 	JobID      string             // of whoever asks for the run, kept in run_meta.json; may be empty
 	Control    *engine.Control    // pauses and asks for checkpoints; may be nil
 	Events     func(engine.Event) // is told what happens, in order; may be nil
@@ -188,7 +189,7 @@ func (t *trainRun) open(ctx context.Context) error {
 	seed := json.Number(strconv.FormatInt(c.Seed, 10))
 	t.meta = runs.Meta{
 		Task: c.Task, BaseModel: c.BaseModel, DatasetVersion: t.job.Data.Version, ComputeMode: c.Compute.Mode, Device: "cpu",
-		JobID: t.opt.JobID, ConfigHash: c.Hash(), DataHash: t.job.Data.DataHash, EnvironmentHash: envHash, Seed: seed, Version: Version(),
+		JobID: t.opt.JobID, Repeats: t.opt.Repeats, ConfigHash: c.Hash(), DataHash: t.job.Data.DataHash, EnvironmentHash: envHash, Seed: seed, Version: Version(),
 	}
 	t.meta.ReproducibilityHash = reproducibilityHash(t.meta)
 	if c.Name != nil {

@@ -51,14 +51,15 @@ type textField struct {
 }
 
 // textFields lists the string fields of a Meta.
-func textFields(m *Meta) [20]textField {
-	return [20]textField{
+func textFields(m *Meta) [21]textField {
+	return [21]textField{
 		{"run_id", &m.RunID}, {"job_id", &m.JobID}, {"task", &m.Task}, {"base_model", &m.BaseModel},
 		{"dataset_version", &m.DatasetVersion}, {"compute_mode", &m.ComputeMode}, {"device", &m.Device},
 		{"started_at", &m.StartedAt}, {"completed_at", &m.CompletedAt}, {"artifact_path", &m.ArtifactPath},
 		{"config_hash", &m.ConfigHash}, {"data_hash", &m.DataHash}, {"environment_hash", &m.EnvironmentHash},
 		{"reproducibility_hash", &m.ReproducibilityHash}, {"run_name", &m.RunName},
 		{"verifily_train_version", &m.Version}, {"mode", &m.Mode}, {"working_dir", &m.WorkingDir},
+		{"repeats", &m.Repeats},
 		{"base_weights_hash", &m.BaseWeightsHash}, {"error", &m.Error},
 	}
 }

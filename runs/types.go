@@ -64,6 +64,7 @@ type Meta struct {
 	// Additions of ours.
 	Mode            string    `json:"mode,omitempty"`              // of a retrain: "mock" or "real"
 	WorkingDir      string    `json:"working_dir,omitempty"`       // where relative paths of config.yaml start
+	Repeats         string    `json:"repeats,omitempty"`           // id of the run that this one reproduces
 	BaseWeightsHash string    `json:"base_weights_hash,omitempty"` // of the model the run started from, "sha256:..."
 	Error           string    `json:"error,omitempty"`             // why a run failed
 	NonFinite       NonFinite `json:"non_finite,omitempty"`        // metrics that are not numbers

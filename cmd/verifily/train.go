@@ -89,7 +89,7 @@ second Ctrl-C ends at once. A closed terminal does not stop a run.`,
 		s.kind(flags, s.flag, s.usage)
 	}
 	flags.BoolVar(&dryRun, "dry-run", false, "check everything and print the plan, but train nothing")
-	flags.StringVar(&resume, "resume", "", "`RUN` to continue, or one of its checkpoints")
+	flags.StringVar(&resume, "resume", "", "`RUN` to continue: its directory, id or name, or one of its checkpoints")
 	flags.Bool("verbose", false, "print every step, not only logging steps")
 	flags.Bool("json", false, "print one JSON object a line (see verifily help json)")
 	return cmd

@@ -465,5 +465,9 @@ func TestPairsThatAreAllAlike(t *testing.T) {
 			assert.Nil(t, d.Detectable, "nothing is known of the spread")
 		}
 		assert.Zero(t, metric(t, r, "eval_loss").Deltas[0].Interval.High, "losses have no bounds to go by")
+		r = compareRuns(t, compare.Options{}, spec{task: "classification", preds: answers(n, half)}, spec{task: "classification", preds: answers(n, half)})
+		for _, name := range []string{"accuracy", "macro_f1"} {
+			assert.InDelta(t, most, metric(t, r, name).Deltas[0].Interval.High, 5e-5, name)
+		}
 	}
 }

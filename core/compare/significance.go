@@ -70,10 +70,10 @@ func (t *test) paired(base, other []int32) (*Delta, error) {
 	return out, nil
 }
 
-// unvaried gives scores between 0 and 1 that are equal in every pair the interval
-// that they allow: the bootstrap sees no variation, but an example that is not
-// among them may differ. No more of these than Wilson's interval of none among n
-// has do so, by 1 at most and in either direction.
+// unvaried gives scores between 0 and 1, or made of labels, that are equal in
+// every pair the interval that they allow: the bootstrap sees no variation, but an
+// example that is not among them may differ. No more of these than Wilson's
+// interval of none among n has do so, by 1 at most and in either direction.
 func (d *Delta) unvaried(n int, level float64) {
 	most := stats.Wilson(0, n, level).High
 	d.Interval = &stats.Interval{Low: -most, High: most, N: n, Method: stats.MethodWilson}
@@ -117,7 +117,11 @@ func (t *test) pairedLabels(base, other []int32) (*Delta, error) {
 	if err != nil {
 		return nil, err
 	}
-	return deltaOf(d, t.opt, true), nil
+	out := deltaOf(d, t.opt, true)
+	if out != nil && changed == 0 {
+		out.unvaried(len(base), t.opt.Level)
+	}
+	return out, nil
 }
 
 // unpaired compares examples of one run with others of the other.
