@@ -71,6 +71,12 @@ func parseManifest(op, path string, data []byte) (*Manifest, error) {
 	if len(r.problems) == 0 {
 		return m, nil
 	}
+	if bytes.Contains(data, []byte(`"row_count_out"`)) {
+		dir := filepath.Dir(path)
+		return nil, &fault.DataError{Detail: fault.Detail{Op: op, Path: path,
+			Reason: "belongs to an artifact of verifily ingest, which has no splits",
+			Hint:   "train on " + filepath.Join(dir, "dataset.jsonl") + ", or: verifily retrain --dataset " + dir}}
+	}
 	d := fault.Detail{Op: op, Path: path, Reason: "is no valid manifest", Problems: r.problems,
 		Hint: "write the manifest anew with the program that made the data set"}
 	if more := len(r.problems) - maxProblems; more > 0 {

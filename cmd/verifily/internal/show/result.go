@@ -21,7 +21,7 @@ const (
 func resultBlocks(r Result, width int) [][]string {
 	var blocks [][]string
 	if s := r.Summary; s != nil {
-		blocks = append(blocks, trained(s, width))
+		blocks = append(blocks, trained(s, r.Run.Meta, width))
 	}
 	if e := r.Eval; e != nil {
 		overall := e.overall()
@@ -37,7 +37,7 @@ func resultBlocks(r Result, width int) [][]string {
 	return append(blocks, where(r, width))
 }
 
-func trained(s *runs.Summary, width int) []string {
+func trained(s *runs.Summary, meta runs.Meta, width int) []string {
 	steps := count(s.TotalSteps) + fmt.Sprintf(" (%.4g epochs)", s.TotalEpochs)
 	if s.TotalEpochs == 1 {
 		steps = count(s.TotalSteps) + " (1 epoch)"
@@ -52,6 +52,10 @@ func trained(s *runs.Summary, width int) []string {
 			best += " at step " + count(*s.BestEvalStep)
 		}
 		rows = append(rows, []string{"best validation loss", best})
+		if last, ok := meta.Metrics["eval_loss"]; ok && last > *s.BestEvalLoss {
+			rows = append(rows, []string{"last validation loss",
+				fmt.Sprintf("%s, of the weights: %.0f%% above the best", score(last), 100*(last / *s.BestEvalLoss - 1))})
+		}
 	}
 	rows = append(rows, []string{"tokens", count(s.TokensProcessed)}, []string{"time", duration(s.WallTimeSeconds)})
 	return append([]string{"trained"}, table(width, []column{{}, {least: 8}}, rows)...)
@@ -353,12 +357,26 @@ func where(r Result, width int) []string {
 		list = append(list, place{name: "evaluation", value: r.Eval.Dir})
 	}
 	next := "verifily eval --run " + Quote(r.Run.Dir)
-	if r.Eval != nil && len(r.Eval.Results.Slices) == 0 {
-		next += " --slice-by TAG"
-	} else {
+	switch {
+	case r.Eval == nil:
 		next += " --test-data FILE.jsonl"
+	case len(r.Eval.Results.Slices) == 0 && len(r.Eval.tagKeys()) > 0:
+		next += " --slice-by " + Quote(strings.Join(r.Eval.tagKeys(), ","))
+	default:
+		next = "verifily decide --run " + Quote(r.Run.Dir) + " --dry-run"
 	}
 	return places(append(list, place{name: "next", value: next, command: true}), width)
+}
+
+// tagKeys lists the tags that the hard examples have.
+func (e *Evaluation) tagKeys() []string {
+	keys := map[string]bool{}
+	for _, h := range e.Hard {
+		for key := range h.Tags {
+			keys[key] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(keys))
 }
 
 // Quote makes s one word of a shell command.

@@ -153,6 +153,7 @@ func TestResult(t *testing.T) {
 func TestResultWithoutEvaluation(t *testing.T) {
 	r := sftResult()
 	r.Eval = nil
+	r.Run.Meta.Metrics = map[string]float64{"eval_loss": 0.61}
 	out, _ := transcript(80, false, func(p show.Printer) { p.Finished(r) })
 	golden(t, "unevaluated-80", out)
 }
