@@ -103,6 +103,15 @@ func TestNoBaseline(t *testing.T) {
 	assert.Equal(t, decision.GateNotChecked, gate(t, d, "source=human f1 regression").Status)
 }
 
+// A difference between runs that answered other examples is not paired, and says so.
+func TestBaselineOfOtherExamples(t *testing.T) {
+	in := input(t, "ship_if: {max_f1_regression: 0.05}")
+	in.Eval.N, in.Baseline.N = 120, 60
+	assert.Equal(t, "not paired, the baseline answered other examples (n=60)", gate(t, decision.Decide(in), "f1 regression").Detail)
+	in.Baseline.N = 120
+	assert.Empty(t, gate(t, decision.Decide(in), "f1 regression").Detail)
+}
+
 // A default limit is passed over without its metric; one that the policy names
 // is not.
 func TestNamedLimitIsNeverPassedOver(t *testing.T) {

@@ -111,8 +111,11 @@ func (j *judge) regression(slice string, l limit) {
 	if exceeded {
 		g.Status = GateFail
 	}
-	if p := j.in.Policy; p != nil && p.Significance != nil {
+	switch p := j.in.Policy; {
+	case p != nil && p.Significance != nil:
 		j.weigh(&g, slice, l, sign)
+	case slice == "" && j.in.Eval.N > 0 && j.in.Baseline.N > 0 && j.in.Eval.N != j.in.Baseline.N:
+		g.Detail = fmt.Sprintf("not paired, the baseline answered other examples (n=%d)", j.in.Baseline.N)
 	}
 	regressionFlag := flag + "regression_exceeded"
 	if l.metric != "f1" {
