@@ -380,10 +380,11 @@ func TestOnlyOneMetric(t *testing.T) {
 	}
 }
 
-// A key that no example has is noted, not passed over.
+// A key that no example has is noted, and makes no slice of all examples.
 func TestUnknownTagsAreNoted(t *testing.T) {
 	r := compareRuns(t, compare.Options{SliceBy: []string{"sauce", "source*rear"}}, spec{preds: answers(40, third)}, spec{preds: answers(40, half)})
 	assert.Subset(t, r.Notes, []string{`no example has the tag "sauce"; there are rare, source`, `no example has the tag "rear"; there are rare, source`})
+	assert.Empty(t, r.Slices)
 	r = compareRuns(t, compare.Options{SliceBy: []string{"source*rare"}}, spec{preds: answers(40, third)}, spec{preds: answers(40, half)})
 	assert.NotContains(t, strings.Join(r.Notes, "\n"), "tag")
 }

@@ -33,7 +33,7 @@ func (c *comparison) slices() error {
 	if len(keys) == 0 {
 		return nil
 	}
-	c.noteUnknownTags(keys)
+	keys = c.withKnownTags(keys)
 	metric := c.out.Metric
 	scored := make([]*metrics.Sliced, len(c.sides))
 	members := make([]map[slice][]int32, len(c.sides))
@@ -72,8 +72,9 @@ func (c *comparison) slices() error {
 	return nil
 }
 
-// noteUnknownTags says which of the keys no example has, as of a misspelt one.
-func (c *comparison) noteUnknownTags(keys []string) {
+// withKnownTags returns the keys whose tags examples have, and notes the others:
+// all examples in one slice of a misspelt tag would say nothing.
+func (c *comparison) withKnownTags(keys []string) []string {
 	known := map[string]bool{}
 	looked := false
 	for _, s := range c.sides {
@@ -85,13 +86,16 @@ func (c *comparison) noteUnknownTags(keys []string) {
 		}
 	}
 	if !looked {
-		return // there are only the slices of the results
+		return keys // there are only the slices of the results
 	}
+	var out []string
 	for _, key := range keys {
+		all := true
 		for _, tag := range strings.Split(key, "*") {
 			if known[tag] {
 				continue
 			}
+			all = false
 			note := fmt.Sprintf("no example has the tag %q", tag)
 			const most = 10
 			if have := slices.Sorted(maps.Keys(known)); len(have) > 0 {
@@ -99,7 +103,11 @@ func (c *comparison) noteUnknownTags(keys []string) {
 			}
 			c.out.Notes = append(c.out.Notes, note)
 		}
+		if all {
+			out = append(out, key)
+		}
 	}
+	return out
 }
 
 // slice names one slice.
