@@ -59,7 +59,9 @@ func (s *Server) checks(ctx context.Context) (map[string]string, bool) {
 		}
 	} else if err := b.Queue.Ready(ctx); err != nil {
 		queue = "does not take jobs"
-		s.log.Warn("the queue is not ready", "cause", s.logged(err.Error()))
+		if accepting == "" {
+			s.log.Warn("the queue is not ready", "cause", s.logged(err.Error()))
+		}
 	}
 	check("queue", queue)
 	if s.opt.DataDir != "" {

@@ -147,6 +147,7 @@ func (s *Server) answer(c *call) error {
 			return tooMany("too many requests at once", busyWait)
 		}
 		defer free()
+		defer s.flying.enter()()
 	}
 	v, err := methods[at].handle(s, c)
 	if err != nil {

@@ -17,7 +17,7 @@
 //     the queue is open, and /ready says so.
 //   - When its context ends, Serve takes no new work, lets what runs finish for
 //     Options.Grace, stops it with its checkpoint, and returns nil when nothing
-//     is left running.
+//     is left running. Until then it answers, new work and /ready with 503.
 //
 // # The way of a request
 //
@@ -122,6 +122,7 @@ type Server struct {
 
 	backend  atomic.Pointer[Backend] // nil until it is open
 	draining chan struct{}           // closed when Serve begins to stop
+	flying   flights
 
 	active, trainings, mocks, streams chan struct{} // slots
 
@@ -195,7 +196,6 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			running, opened = failed == nil, nil
 		}
 	}
-	s.log.Info("stopping", "grace_seconds", s.opt.Grace.Seconds())
 	close(s.draining)
 	giveUp() // monitors tick no more
 	if opened != nil {
@@ -204,33 +204,66 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return errors.Join(failed, s.drain(srv, stopWork))
 }
 
-// drain lets requests and jobs finish, at the same time, for the grace time.
+// drain lets requests and jobs finish, at the same time, for the grace time. New
+// connections are answered meanwhile: what is new work with 503, so that a load
+// balancer learns where it stands.
 func (s *Server) drain(srv *http.Server, stopWork context.CancelCauseFunc) error {
+	begun := time.Now()
 	patient, cancel := context.WithTimeout(context.Background(), s.opt.Grace)
 	defer cancel()
 	// What is left then is told to stop; it writes its checkpoint and ends.
 	defer context.AfterFunc(patient, func() { stopWork(errDraining) })()
 	last, cancelLast := context.WithTimeout(context.Background(), s.opt.Grace+stopTime)
 	defer cancelLast()
+	b := s.backend.Load()
+	count, answered := s.flying.stop()
+	s.log.Info("stopping: requests in flight and running jobs have the grace time to finish, new work is refused",
+		"requests", count, "jobs", busy(patient, b), "grace_seconds", s.opt.Grace.Seconds())
 	var wg sync.WaitGroup
-	var requests, jobs error
+	var jobs error
+	finished := make(chan struct{})
 	wg.Go(func() {
-		if requests = srv.Shutdown(last); requests != nil {
-			requests = errors.Join(requests, srv.Close())
+		defer close(finished)
+		if b != nil {
+			jobs = b.Queue.Drain(patient)
 		}
 	})
-	wg.Go(func() {
-		if b := s.backend.Load(); b != nil {
-			jobs = errors.Join(b.Queue.Drain(patient), b.Queue.Close())
+	for _, done := range []<-chan struct{}{answered, finished} {
+		select {
+		case <-done:
+		case <-last.Done():
 		}
-	})
+	}
+	requests := srv.Shutdown(last)
+	if requests != nil {
+		requests = errors.Join(requests, srv.Close())
+	}
 	wg.Wait()
+	if b != nil {
+		jobs = errors.Join(jobs, b.Queue.Close())
+	}
+	took := time.Since(begun).Round(time.Millisecond).Seconds()
 	if err := errors.Join(requests, jobs); err != nil {
+		s.log.Error("stopped, and something would not end", "seconds", took, "cause", s.logged(err.Error()))
 		return &fault.TrainingError{Detail: fault.Detail{Op: "stop serving", Err: err,
 			Hint: "a job that did not stop is taken up again when the server starts"}}
 	}
-	s.log.Info("stopped")
+	s.log.Info("stopped", "seconds", took)
 	return nil
+}
+
+// busy counts the jobs that this process runs.
+func busy(ctx context.Context, b *Backend) int {
+	if b == nil {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	stats, err := b.Queue.Stats(ctx)
+	if err != nil {
+		return 0 // the database is gone, and with it what ran
+	}
+	return stats.Busy
 }
 
 // stopTime is how long a request may take to end once it was told to.

@@ -400,11 +400,45 @@ func TestDrain(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 503, resp.StatusCode)
 	require.NoError(t, resp.Body.Close())
+	// So is who comes while the job has not ended.
+	s.http.Transport.(*http.Transport).DisableKeepAlives = true
+	a := s.get("/ready")
+	assert.Equal(t, 503, a.status)
+	assert.Equal(t, "the server is stopping", a.doc["checks"].(map[string]any)["accepting"])
+	for _, path := range []string{"/v1/retrain", "/v1/jobs/retrain"} {
+		a := s.post(path, s.retrainBody(s.dataset("data")))
+		assert.Equal(t, 503, a.status, path)
+		assert.Equal(t, "NOT_READY", a.failure().Type, path)
+	}
+	assert.Equal(t, 200, s.get("/health").status)
+	assert.Equal(t, "RUNNING", s.state(id))
 	g.end <- nil
 	require.NoError(t, <-done)
+	assert.Regexp(t, `"msg":"stopping: .*","requests":[01],"jobs":1,"grace_seconds":30}`, s.logs.String())
+	assert.Contains(t, s.logs.String(), `"msg":"stopped","seconds":`)
 
 	again := start(t, setup{kinds: map[string]jobs.Handler{"RETRAIN": g.handle}, queue: func(o *jobs.Options) { o.DataDir = filepath.Join(s.root, "data") }})
 	assert.Equal(t, "SUCCEEDED", again.state(id))
+}
+
+// TestDrainWaitsForRequests: a request that is worked on when the server stops gets
+// its answer, and the listener stays open until then.
+func TestDrainWaitsForRequests(t *testing.T) {
+	slow := &slowQueue{inside: make(chan struct{}), release: make(chan struct{})}
+	s := start(t, setup{options: func(o *server.Options) { o.Grace = patience }, open: func(context.Context) (*server.Backend, error) {
+		return &server.Backend{Queue: slow}, nil
+	}})
+	s.until(func() bool { return s.get("/ready").status == 200 })
+	s.http.Transport.(*http.Transport).DisableKeepAlives = true
+	answered, done := make(chan *answer, 1), make(chan error, 1)
+	go func() { answered <- s.get("/v1/jobs") }()
+	<-slow.inside
+	go func() { done <- s.stop() }()
+	s.until(func() bool { return s.get("/ready").status == 503 })
+	assert.Equal(t, 503, s.get("/ready").status)
+	close(slow.release)
+	assert.Equal(t, 200, (<-answered).status)
+	require.NoError(t, <-done)
 }
 
 // TestGraceEnds: what does not finish in the grace time is told why, and goes on
