@@ -143,6 +143,9 @@ func (q *Queue) settle(ctx context.Context, a *Attempt, result json.RawMessage, 
 	if failure != nil && cause != nil {
 		if errors.Is(cause, ErrCancelled) {
 			failure = errors.New(Cancelled)
+			if a.left != "" {
+				failure = errors.New(Cancelled + "; " + a.left)
+			}
 		} else {
 			write = func(ctx context.Context) error { return q.release(ctx, a.run) }
 		}

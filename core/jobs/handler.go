@@ -23,6 +23,7 @@ type Attempt struct {
 
 	q    *Queue
 	run  *attempt
+	left string
 	made *string
 	undo func(recorded string) error
 }
@@ -52,3 +53,7 @@ func (a *Attempt) Record(ctx context.Context, output string) error {
 func (a *Attempt) Made(output string, undo func(recorded string) error) {
 	a.made, a.undo = &output, undo
 }
+
+// Leaves says how to go on with what the job leaves if it is cancelled, which
+// becomes a part of its error.
+func (a *Attempt) Leaves(howToGoOn string) { a.left = howToGoOn }

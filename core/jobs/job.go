@@ -24,7 +24,8 @@ func (s Status) Valid() bool {
 // Statuses lists the states in the order in which a job takes them.
 func Statuses() []Status { return []Status{Queued, Running, Succeeded, Failed} }
 
-// Cancelled is the error of a job that was cancelled: it is FAILED.
+// Cancelled is the error of a job that was cancelled: it is FAILED. What the job
+// left may follow, after a semicolon.
 const Cancelled = "cancelled"
 
 // Anonymous is the key id of a request without a key.

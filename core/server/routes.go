@@ -46,7 +46,7 @@ func routes() []route {
 		{http.MethodGet, "/v1/jobs/" + idPattern + "/result", (*Server).result, false, false,
 			describe[none, jobResult]("jobResult", "The result of a job", "What the call that waits answers, and job_id. 409 while the job is queued or running; 404 when it failed.", idParameter, 404, 409, 503)},
 		{http.MethodPost, "/v1/jobs/" + idPattern + "/cancel", (*Server).cancel, false, false,
-			describe[none, wire.Job]("cancelJob", "Cancel a job", "A job that runs may end a moment later. 409 when it has ended already.", idParameter, 404, 409, 503)},
+			describe[none, wire.Job]("cancelJob", "Cancel a job", "A job that runs may end a moment later. It is then FAILED with an error that begins with cancelled and, of a training that had begun, names the run and how to resume it. 409 when it has ended already.", idParameter, 404, 409, 503)},
 		{http.MethodGet, "/v1/jobs/" + idPattern + "/events", (*Server).events, false, true,
 			describe[none, eventStream]("jobEvents", "Follow a job", "Server-sent events: state, with the job, and what it reports while it runs: step (step, total_steps, epoch, loss, learning_rate, grad_norm, tokens, tokens_per_second), eval (step, epoch, eval_loss, best), checkpoint (step), predict (done, total), log (level, message). A comment is sent when nothing happens. The stream ends with the job.", idParameter, 404, 503)},
 		{http.MethodGet, "/v1/runs", (*Server).listRuns, false, false,

@@ -78,6 +78,10 @@ func (w *worker) train(ctx context.Context, a *jobs.Attempt) (json.RawMessage, e
 	if opt.ResumeFrom != "" && errors.Is(err, runs.ErrCompleted) {
 		run, err = runs.Open(opt.ResumeFrom)
 	}
+	var cut *core.Interrupted
+	if errors.As(err, &cut) {
+		a.Leaves(fmt.Sprintf("its run %s can be resumed: verifily train --resume %[1]s", cut.RunDir))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -94,6 +94,36 @@ func TestFailures(t *testing.T) {
 	})
 }
 
+// TestCancelledTraining: the error of the job names the run, which can be resumed.
+func TestCancelledTraining(t *testing.T) {
+	q := start(t, jobs.Options{DataDir: t.TempDir()})
+	dir := t.TempDir()
+	rows := filepath.Join(dir, "rows.jsonl")
+	require.NoError(t, os.WriteFile(rows, []byte(strings.Repeat(`{"instruction": "Say", "input": "a", "output": "a"}`+"\n", 8)), 0o644))
+	out := filepath.Join(dir, "runs")
+	job := submit(t, q, work.Train, wire.TrainRequest{OutputDir: &out, Config: map[string]any{
+		"task": "sft", "base_model": "builtin:micro", "lora": map[string]any{"enabled": false}, "data_paths": map[string]any{"train": rows},
+		"training": map[string]any{"num_epochs": 100_000, "batch_size": 4, "max_seq_length": 64},
+	}})
+	events, err := q.Events(patient(t), job.ID)
+	require.NoError(t, err)
+	for e := range events {
+		if e.Type == work.EventStep {
+			_, err := q.Cancel(patient(t), job.ID)
+			require.NoError(t, err)
+			break
+		}
+	}
+	job = finish(t, q, job)
+	assert.Equal(t, jobs.Failed, job.Status)
+	found, err := filepath.Glob(filepath.Join(out, "run_*"))
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	require.NotNil(t, job.Error)
+	assert.Equal(t, "cancelled; its run "+found[0]+" can be resumed: verifily train --resume "+found[0], *job.Error)
+	assert.Nil(t, job.ResultPath)
+}
+
 // TestEveryKind trains a small model, evaluates it again and compares the run
 // with itself, as jobs.
 func TestEveryKind(t *testing.T) {

@@ -107,7 +107,7 @@ type Job struct {
 	ProjectID  string   `json:"project_id"`
 	InputHash  string   `json:"input_hash"`
 	ResultPath *string  `json:"result_path"`
-	Error      *string  `json:"error" doc:"Why it failed"`
+	Error      *string  `json:"error" doc:"Why it failed; begins with cancelled when it was"`
 }
 
 // Finished says whether a job has ended.
