@@ -409,6 +409,11 @@ func TestDocuments(t *testing.T) {
 	assert.Contains(t, schemas["Unready"].(map[string]any)["properties"], "checks", "of a /ready that is 503")
 	notes := schemas["RetrainRequest"].(map[string]any)["properties"].(map[string]any)["notes"].(map[string]any)
 	assert.Equal(t, []any{"string", "null"}, notes["type"])
+	result := schemas["JobResult"].(map[string]any)
+	assert.ElementsMatch(t, []any{"job_type", "job_id"}, result["required"])
+	members := slices.Collect(maps.Keys(result["properties"].(map[string]any)))
+	assert.Subset(t, members, slices.Collect(maps.Keys(schemas["Result"].(map[string]any)["properties"].(map[string]any))), "of a retrain")
+	assert.Subset(t, members, []string{"run_dir", "run_id", "run_meta", "eval_results", "eval_dir", "comparison"}, "of the others")
 	for _, link := range regexp.MustCompile(`href="#([^"]+)"`).FindAllStringSubmatch(string(page.body), -1) {
 		assert.Contains(t, string(page.body), `id="`+link[1]+`"`)
 	}

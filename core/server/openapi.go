@@ -13,6 +13,7 @@ import (
 
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/jobs"
+	"github.com/verifily/verifily-tui/core/retrain"
 	"github.com/verifily/verifily-tui/core/server/wire"
 )
 
@@ -43,11 +44,23 @@ var contentTypes = map[reflect.Type]string{
 // retrainAnswer is what a retrain answers with.
 type retrainAnswer = core.RetrainResult
 
-// jobResult is what a job answers with: a retrain that of the call that waits,
-// the others what they found.
+// jobResult describes what the jobs answer with: a retrain what the call that
+// waits does, the others what they found. Each has the members of its type.
 type jobResult struct {
-	JobType string `json:"job_type" enum:"RETRAIN,TRAIN,EVAL,COMPARE"`
-	JobID   string `json:"job_id"`
+	JobType     string             `json:"job_type" enum:"RETRAIN,TRAIN,EVAL,COMPARE"`
+	RunDir      string             `json:"run_dir,omitempty" doc:"RETRAIN, TRAIN: the new run; EVAL: the run evaluated"`
+	Decision    string             `json:"decision,omitempty" enum:"SHIP,DONT_SHIP,INVESTIGATE" doc:"RETRAIN"`
+	ExitCode    int                `json:"exit_code,omitempty" doc:"RETRAIN"`
+	EvalSummary map[string]float64 `json:"eval_summary,omitempty" doc:"RETRAIN: metrics by name"`
+	Usage       *retrain.Usage     `json:"usage,omitempty" doc:"RETRAIN"`
+	Artifacts   *retrain.Artifacts `json:"artifacts,omitempty" doc:"RETRAIN: paths"`
+	ElapsedMS   int64              `json:"elapsed_ms,omitempty" doc:"RETRAIN"`
+	RunID       string             `json:"run_id,omitempty" doc:"TRAIN"`
+	RunMeta     map[string]any     `json:"run_meta,omitempty" doc:"TRAIN: run_meta.json of the run: status, seed, times, metrics and more"`
+	EvalDir     string             `json:"eval_dir,omitempty" doc:"EVAL: the folder of the files it wrote"`
+	EvalResults map[string]any     `json:"eval_results,omitempty" nullable:"true" doc:"EVAL, TRAIN: eval_results.json: num_examples, overall, intervals, slices and more; null of a training that had nothing to be evaluated on"`
+	Comparison  map[string]any     `json:"comparison,omitempty" doc:"COMPARE: what verifily compare --format json prints: runs, pairing, overall, slices, examples, differences of config, data and environment, and more"`
+	JobID       string             `json:"job_id"`
 }
 
 func describe[In, Out any](id, summary, text string, parameters []huma.Param, errors ...int) operation {

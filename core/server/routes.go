@@ -44,7 +44,7 @@ func routes() []route {
 		{http.MethodGet, "/v1/jobs/" + idPattern, (*Server).job, false, false,
 			describe[none, wire.Job]("job", "What is known about a job", "", idParameter, 404, 503)},
 		{http.MethodGet, "/v1/jobs/" + idPattern + "/result", (*Server).result, false, false,
-			describe[none, jobResult]("jobResult", "The result of a job", "What the call that waits answers, and job_id. 409 while the job is queued or running; 404 when it failed.", idParameter, 404, 409, 503)},
+			describe[none, jobResult]("jobResult", "The result of a job", "Of a retrain what the call that waits answers, of the others what they found, and job_id; which members a type of job has stands beside them. 409 while the job is queued or running; 404 when it failed.", idParameter, 404, 409, 503)},
 		{http.MethodPost, "/v1/jobs/" + idPattern + "/cancel", (*Server).cancel, false, false,
 			describe[none, wire.Job]("cancelJob", "Cancel a job", "A job that runs may end a moment later. It is then FAILED with an error that begins with cancelled and, of a training that had begun, names the run and how to resume it. 409 when it has ended already.", idParameter, 404, 409, 503)},
 		{http.MethodGet, "/v1/jobs/" + idPattern + "/events", (*Server).events, false, true,
