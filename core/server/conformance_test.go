@@ -387,6 +387,7 @@ func TestDocuments(t *testing.T) {
 	assert.Equal(t, 200, page.status)
 	assert.Equal(t, "text/html; charset=utf-8", page.header.Get("Content-Type"))
 	assert.Contains(t, string(page.body), "number ≥ 1 (60)", "the default of interval_seconds")
+	assert.Contains(t, string(page.body), "VERIFILY_ENABLE_REAL_TRAIN=1", "without it retrains are mock")
 	for path, methods := range want {
 		described, ok := paths[path].(map[string]any)
 		require.True(t, ok, path)

@@ -50,7 +50,7 @@ type RetrainRequest struct {
 	ContaminatedRunDir *string     `json:"contaminated_run_dir,omitempty" nullable:"true" doc:"Run directory whose contamination.json counts"`
 	OutputDir          *string     `json:"output_dir,omitempty" nullable:"true" doc:"Folder of the retrains; a folder of the project in /tmp/verifily_retrain if left out"`
 	Seed               json.Number `json:"seed,omitempty" doc:"Integer of any size; 42 if left out"`
-	Mode               string      `json:"mode,omitempty" enum:"mock,real" default:"mock" doc:"real trains, where the server allows it"`
+	Mode               string      `json:"mode,omitempty" enum:"mock,real" default:"mock" doc:"mock trains nothing: its metrics are made up of the data set and the seed; real trains, where the server was started with VERIFILY_ENABLE_REAL_TRAIN=1"`
 	Metric             string      `json:"metric,omitempty" default:"f1" doc:"The metric that matters, recorded"`
 	Notes              *string     `json:"notes,omitempty" nullable:"true" doc:"Recorded"`
 	ProjectID          *string     `json:"project_id,omitempty" nullable:"true" doc:"Project; the header X-Project-ID wins"`
