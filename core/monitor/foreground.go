@@ -44,7 +44,7 @@ func (f *Foreground) Run(ctx context.Context) error {
 		if err != nil {
 			return f.unwritable(err)
 		}
-		t, failure := look(ctx, f.ConfigPath, last+1, metrics(before), nil)
+		t, _, failure := look(ctx, f.ConfigPath, last+1, metrics(before), nil)
 		if failure == nil && f.RetrainDatasetDir != "" && mayRetrain(t) {
 			failure = f.retrain(ctx, &t)
 		}

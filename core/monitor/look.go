@@ -23,31 +23,36 @@ const (
 // look makes one tick. before holds the metric of the ticks in the window, the
 // oldest first. allowed, where it is not nil, is asked before anything is read. A
 // tick that cannot be made has the decision ERROR, and the error says why; when
-// ctx ends, there is none.
-func look(ctx context.Context, config string, number int, before []float64, allowed func(path string) error) (Tick, error) {
+// ctx ends, there is none. What is wrong with the data, if it fails, comes beside
+// the tick, which has no place for it.
+func look(ctx context.Context, config string, number int, before []float64, allowed func(path string) error) (Tick, *overlap, error) {
 	t := Tick{TickNumber: number, Timestamp: time.Now().UTC().Format(time.RFC3339), Decision: failed}
 	if err := allow(allowed, config); err != nil {
-		return t, err
+		return t, nil, err
 	}
 	p, err := loadPipeline(config)
 	if err != nil {
-		return t, err
+		return t, nil, err
 	}
 	if err := allow(allowed, p.runDir, p.trainData, p.evalData, p.baselineRun); err != nil {
-		return t, err
+		return t, nil, err
 	}
 	in, err := decision.Gather(ctx, decision.Sources{Run: p.runDir, Baseline: p.baselineRun}, p.criteria, nil)
 	if err != nil {
-		return t, err
+		return t, nil, err
 	}
+	var shared *overlap
 	if p.trainData != "" {
 		report, err := contamination.Check(ctx, contamination.Options{TrainPath: p.trainData, EvalPath: p.evalData, Workers: 1})
 		if err != nil {
-			return t, err
+			return t, nil, err
 		}
 		in.Contamination = &decision.Contamination{Status: report.Status, ExactOverlaps: report.ExactOverlaps, NearDuplicates: report.NearDuplicates}
 		pass := report.Status != contamination.Fail
 		t.ContaminationPass = &pass
+		if !pass {
+			shared = &overlap{exact: report.ExactOverlaps, near: report.NearDuplicates, trainData: p.trainData, evalData: p.evalData}
+		}
 	}
 	d := decision.Decide(in)
 	t.Decision, t.ContractPass = d.Recommendation, in.Contract.Valid
@@ -57,7 +62,14 @@ func look(ctx context.Context, config string, number int, before []float64, allo
 		t.Delta = delta(v, before, d.Deltas)
 		t.RegressionDetected = t.Delta != nil && *t.Delta < regression
 	}
-	return t, nil
+	return t, shared, nil
+}
+
+// overlap is how many rows of the evaluation data stand in the training data, and
+// where both are.
+type overlap struct {
+	exact, near         int
+	trainData, evalData string
 }
 
 // allow asks whether paths may be used; those that are empty are none.

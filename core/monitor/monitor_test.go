@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,7 @@ type place struct {
 	t       *testing.T
 	opt     jobs.Options
 	allowed func(path string) error
+	log     *slog.Logger
 }
 
 func onEach(t *testing.T, test func(t *testing.T, p place)) {
@@ -55,7 +57,7 @@ func (p place) start() *process {
 	q, err := jobs.Open(patient(p.t), opt)
 	require.NoError(p.t, err)
 	require.NoError(p.t, q.Start(patient(p.t)))
-	m, err := monitor.Open(patient(p.t), monitor.Options{Queue: q, Allowed: p.allowed})
+	m, err := monitor.Open(patient(p.t), monitor.Options{Queue: q, Allowed: p.allowed, Logger: p.log})
 	require.NoError(p.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -13,6 +13,7 @@ import (
 	"github.com/verifily/verifily-tui/core/jobs/database"
 	"github.com/verifily/verifily-tui/core/retrain"
 	"github.com/verifily/verifily-tui/core/server/wire"
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/core/work"
 )
 
@@ -124,6 +125,7 @@ type watched struct {
 	tickedAt           *float64
 	lastTick, settings []byte
 	set                settings
+	warned             bool // of what the last tick found in the data
 }
 
 func (m *Monitors) load(ctx context.Context, owner, id string) (*watched, error) {
@@ -184,7 +186,7 @@ func (m *Monitors) tick(ctx context.Context, w *watched) error {
 		return err
 	}
 	begun := time.Now()
-	t, failure := look(ctx, w.set.ConfigPath, w.count+1, before, m.allowed)
+	t, shared, failure := look(ctx, w.set.ConfigPath, w.count+1, before, m.allowed)
 	if failure == nil && w.set.AllowRetrain && mayRetrain(t) {
 		failure = m.retrain(ctx, w, &t)
 	}
@@ -195,8 +197,20 @@ func (m *Monitors) tick(ctx context.Context, w *watched) error {
 		return err
 	}
 	w.count = t.TickNumber
+	m.warn(w, t, shared)
 	m.write(w, t)
 	return nil
+}
+
+// warn logs what a tick found in the data, once for all ticks in a row that find
+// it.
+func (m *Monitors) warn(w *watched, t Tick, shared *overlap) {
+	if shared != nil && !w.warned {
+		train, eval := text.Escape(shared.trainData), text.Escape(shared.evalData)
+		m.log.Warn("a monitor finds evaluation data in the training data", "monitor", w.id, "tick", t.TickNumber, "exact_overlaps", shared.exact,
+			"near_duplicates", shared.near, "next", "verifily contamination --train "+train+" --eval "+eval)
+	}
+	w.warned = shared != nil
 }
 
 // window returns the metric of the ticks before, the oldest first.
@@ -251,8 +265,8 @@ func (m *Monitors) store(ctx context.Context, w *watched, t Tick, failure error,
 	}
 	var why *string
 	if failure != nil {
-		text := strings.ReplaceAll(strings.ToValidUTF8(reason(failure), "\ufffd"), "\x00", "\ufffd")
-		why = &text
+		valid := strings.ReplaceAll(strings.ToValidUTF8(reason(failure), "\ufffd"), "\x00", "\ufffd")
+		why = &valid
 	}
 	return m.db.Write(ctx, func(ctx context.Context, tx database.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE verifily_monitor SET tick_count = $1, last_tick = $2, error = $3, ticked_at = $4
