@@ -14,6 +14,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/verifily/verifily-tui/runs/canonical"
 	"github.com/verifily/verifily-tui/runs/regular"
 )
 
@@ -27,13 +28,29 @@ type line struct {
 	MonitorID *string `json:"monitor_id"`
 }
 
+// encode writes the line compactly, with numbers as the HTTP service does.
+func (l line) encode() ([]byte, error) {
+	tick, err := canonical.Line(l.Tick)
+	if err != nil {
+		return nil, err
+	}
+	monitor, err := json.Marshal(l.MonitorID)
+	if err != nil {
+		return nil, err
+	}
+	tick = append(bytes.TrimSuffix(tick, []byte("}")), `, "monitor_id": `...)
+	var out bytes.Buffer
+	err = json.Compact(&out, append(append(tick, monitor...), '}'))
+	return out.Bytes(), err
+}
+
 func historyPath(config string) string { return filepath.Join(filepath.Dir(config), HistoryName) }
 
 // appendTick adds a tick to the history beside a config, as one whole line, unless
 // it is the last one of its monitor there already.
 func appendTick(config string, l line) (err error) {
 	path := historyPath(config)
-	data, err := json.Marshal(l)
+	data, err := l.encode()
 	if err != nil {
 		return err
 	}
