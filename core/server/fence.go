@@ -147,18 +147,23 @@ func (f *fence) checkOutput(field, dir string) error {
 	return pathProblem(field, dir, err)
 }
 
-// pathProblem says what is wrong with a path that a client named.
+// pathProblem says what is wrong with a path that stands in a body.
 func pathProblem(field, path string, err error) error {
+	return pathProblemAt("body -> "+field, path, err)
+}
+
+// pathProblemAt says what is wrong with a path that a client named somewhere.
+func pathProblemAt(place, path string, err error) error {
 	var p *problem
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, roots.ErrOutside):
-		p = forbidden(fmt.Sprintf("body -> %s: %s is outside of the paths that this server may use", field, path))
+		p = forbidden(fmt.Sprintf("%s: %s is outside of the paths that this server may use", place, path))
 	case errors.Is(err, fs.ErrNotExist):
-		p = &problem{status: http.StatusBadRequest, kind: wire.Validation, message: fmt.Sprintf("body -> %s: there is no %s", field, path)}
+		p = &problem{status: http.StatusBadRequest, kind: wire.Validation, message: fmt.Sprintf("%s: there is no %s", place, path)}
 	default:
-		p = &problem{status: http.StatusBadRequest, kind: wire.Validation, message: fmt.Sprintf("body -> %s: %s cannot be used: %s", field, path, plain(err))}
+		p = &problem{status: http.StatusBadRequest, kind: wire.Validation, message: fmt.Sprintf("%s: %s cannot be used: %s", place, path, plain(err))}
 	}
 	p.cause = err
 	return p

@@ -253,6 +253,14 @@ func TestOutsideOfTheRoots(t *testing.T) {
 		a = s.post("/v1/retrain", fmt.Sprintf(`{"dataset_dir": %q, "output_dir": %q}`, data, filepath.Join(s.root, "out2")))
 		assert.Equal(t, 403, a.status, "%s", a.body)
 	})
+	t.Run("links inside of runs", func(t *testing.T) {
+		write(t, filepath.Join(s.root, "runs", "run_linked", "run_meta.json"), `{"run_id": "run_linked", "status": "completed"}`)
+		require.NoError(t, os.Symlink(secret, filepath.Join(s.root, "runs", "run_linked", "link")))
+		a := s.get("/v1/runs/run_linked")
+		assert.Equal(t, 403, a.status, "%s", a.body)
+		assert.Regexp(t, "^path -> id: ", a.failure().Message, "there is no body")
+		require.NoError(t, os.RemoveAll(filepath.Join(s.root, "runs", "run_linked")))
+	})
 	t.Run("what other files name", func(t *testing.T) {
 		write(t, filepath.Join(s.root, "runs", "run_a", "run_meta.json"), `{"run_id": "run_a", "status": "completed", "working_dir": "`+outside+`"}`)
 		for _, config := range []string{"base_model: " + outside, "base_model: builtin:nano\ndata_paths: {test: " + secret + "/dataset.jsonl}",

@@ -141,7 +141,8 @@ func (s *Server) run(c *call) (any, error) {
 	}
 	for _, e := range list {
 		if e.Name == c.subject || e.Meta.RunID == c.subject || e.Meta.RunName == c.subject {
-			if err := s.checkFolder("run", e.Dir); err != nil {
+			_, err := s.roots.Folder(e.Dir, mostEntries)
+			if err := pathProblemAt("path -> id", e.Dir, err); err != nil {
 				return nil, err
 			}
 			return detailOf(e.Dir)
@@ -154,7 +155,7 @@ func (s *Server) run(c *call) (any, error) {
 func detailOf(dir string) (*runDetail, error) {
 	run, err := runs.Open(dir)
 	if err != nil {
-		return nil, unprocessable("run: cannot be read")
+		return nil, unprocessable("path -> id: the run cannot be read")
 	}
 	out := &runDetail{RunDir: dir, Oddities: []string{}}
 	if out.Meta, err = run.Meta(); err != nil {

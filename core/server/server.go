@@ -4,7 +4,7 @@
 // # Promises
 //
 //   - Every answer has an X-Request-ID, and every error is {"error": {"type",
-//     "message", "request_id"}}. Bad input is never a 500. A 422 names every bad
+//     "message", "request_id"}}, but for what net/http itself turns away. Bad input is never a 500. A 422 names every bad
 //     field.
 //   - A job that was answered with a job_id is in the queue's database.
 //   - No path that a client names is read or written outside of Options.Roots,
