@@ -115,7 +115,11 @@ func (s *Server) fail(c *call, p *problem) {
 }
 
 func (s *Server) envelope(c *call, p *problem) wire.Error {
-	return wire.Error{Type: p.kind, Message: s.redact(p.message), RequestID: c.id}
+	most := mostMessage
+	if p.status == http.StatusUnprocessableEntity {
+		most = mostFields
+	}
+	return wire.Error{Type: p.kind, Message: shorten(s.redact(p.message), most), RequestID: c.id}
 }
 
 // write writes an answer: JSON as it is, any other value encoded.

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +23,7 @@ import (
 	"github.com/verifily/verifily-tui/core/server"
 	"github.com/verifily/verifily-tui/core/server/roots"
 	"github.com/verifily/verifily-tui/core/work"
+	"github.com/verifily/verifily-tui/runs/canonical"
 )
 
 // halfway opens a connection and sends the head of a retrain job; the caller
@@ -384,6 +386,39 @@ func TestLog(t *testing.T) {
 	assert.NotContains(t, s.logs.String(), "row of data")
 	assert.Contains(t, s.logs.String(), `no\\u202e`)
 	assert.NotContains(t, s.logs.String(), "\u009b", "a terminal may take it for an escape sequence")
+}
+
+// TestLongMessages: a message has 4 KiB in the answer and in the log, however much of
+// the request or of the data it would name, ends with a whole rune, and shows no part
+// of the key.
+func TestLongMessages(t *testing.T) {
+	const most, key = 4 << 10, "correct horse battery staple"
+	s := start(t, setup{options: func(o *server.Options) { o.APIKey = key }})
+	data := s.dataset("data")
+	files := map[string]string{}
+	for i := range 500 {
+		files[fmt.Sprintf("file-%04d.jsonl", i)] = strings.Repeat("0", 64)
+	}
+	sums, err := json.Marshal(map[string]any{"files": files, "chain_hash": canonical.ChainHash(files)})
+	require.NoError(t, err)
+	write(t, filepath.Join(data, "hashes.json"), string(sums))
+	long := strings.Repeat("é", 1000)
+	for name, body := range map[string]string{"missing files": s.retrainBody(data), "a long path": s.retrainBody(strings.Repeat("é", 100_000)),
+		"one byte on": s.retrainBody("x" + strings.Repeat("é", 100_000)), "the key at the end": s.retrainBody(long + long + strings.Repeat("x", 60) + key)} {
+		a := s.post("/v1/retrain", body, "X-Request-ID", name)
+		message := a.failure().Message
+		assert.GreaterOrEqual(t, a.status, 400, name)
+		assert.Less(t, a.status, 500, name)
+		assert.LessOrEqual(t, len(message), most, name)
+		assert.Greater(t, len(message), most-8, name)
+		assert.True(t, strings.HasSuffix(message, "…"), name)
+		assert.NotContains(t, message, "\ufffd", name)
+		assert.NotContains(t, message, "correct", name)
+	}
+	require.NoError(t, s.stop())
+	for _, line := range strings.Split(s.logs.String(), "\n") {
+		assert.Less(t, len(line), 3*most, "message and cause")
+	}
 }
 
 // TestDataForConfig: a data set that is named as a configuration is not quoted,

@@ -122,7 +122,7 @@ func (s *Server) wireJob(j *jobs.Job) wire.Job {
 	out := wire.Job{JobID: j.ID, Type: j.Type, Status: string(j.Status), CreatedAt: j.CreatedAt, StartedAt: j.StartedAt, FinishedAt: j.FinishedAt,
 		RequestID: j.RequestID, APIKeyID: j.APIKeyID, ProjectID: j.ProjectID, InputHash: j.InputHash, ResultPath: j.ResultPath}
 	if j.Error != nil {
-		reason := s.redact(*j.Error)
+		reason := shorten(s.redact(*j.Error), mostMessage)
 		out.Error = &reason
 	}
 	return out

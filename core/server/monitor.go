@@ -123,7 +123,7 @@ func (s *Server) monitorStatus(c *call) (any, error) {
 		return nil, monitorProblem(c, id, err)
 	}
 	if status.Error != nil {
-		reason := s.redact(*status.Error)
+		reason := shorten(s.redact(*status.Error), mostMessage)
 		status.Error = &reason
 	}
 	for name, v := range status.Config {

@@ -3,6 +3,7 @@ package server
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	terminal "github.com/verifily/verifily-tui/core/text"
 )
@@ -22,9 +23,34 @@ func (s *Server) redact(message string) string {
 	return hexPattern.ReplaceAllString(message, redacted)
 }
 
-// logged is a message as it stands in the log: redacted, and with what a terminal
-// would obey or hide spelled out.
-func (s *Server) logged(message string) string { return terminal.Escape(s.redact(message)) }
+// logged is a message as it stands in the log: redacted, with what a terminal would
+// obey or hide spelled out, and bounded.
+func (s *Server) logged(message string) string {
+	return shorten(terminal.Escape(s.redact(message)), mostMessage)
+}
+
+// A message may repeat a path of the request, which has up to 1 MiB, or name every
+// file of a data set; nobody reads more than this of it. What bounds a 422 is
+// mostProblems, whose fields must all be named.
+const (
+	mostMessage = 4 << 10  // bytes
+	mostFields  = 32 << 10 // bytes of a 422
+)
+
+// shorten cuts a text behind a whole rune so that it has at most so many bytes, the
+// ellipsis included. What must be redacted is redacted before: half a key is no key
+// that can be found.
+func shorten(text string, most int) string {
+	const ellipsis = "…"
+	if len(text) <= most {
+		return text
+	}
+	end := most - len(ellipsis)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + ellipsis
+}
 
 // withoutKey blots out the key alone, for texts whose hex digits say something.
 func (s *Server) withoutKey(text string) string {
