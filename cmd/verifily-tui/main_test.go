@@ -101,6 +101,8 @@ func TestPlanHelp(t *testing.T) {
 	require.True(t, found)
 	example(t, plan)
 	require.NoError(t, os.WriteFile("ship.yaml", []byte("ship_if: {min_f1: 0.5}\n"), 0o644))
+	require.NoError(t, os.Mkdir("data", 0o755))
+	require.NoError(t, os.WriteFile("data/hard.jsonl", nil, 0o644))
 	p, err := batch.Load("plan.yaml")
 	require.NoError(t, err)
 	assert.Len(t, p.Jobs, 9)

@@ -97,6 +97,7 @@ func (j *Job) BaseJob() string {
 func (r *planReader) expand() {
 	for _, dr := range r.drafts {
 		if dr.run != "" {
+			r.checkTestData(dr)
 			r.plan.Jobs = append(r.plan.Jobs, Job{Name: dr.name, Group: dr.name, Run: dr.run, Eval: dr.eval, After: dr.after, line: dr.line})
 			continue
 		}

@@ -45,7 +45,7 @@ func names(p *batch.Plan) []string {
 }
 
 func TestPlanIsExpanded(t *testing.T) {
-	inFolder(t, map[string]string{"train.yaml": trainYAML})
+	inFolder(t, map[string]string{"train.yaml": trainYAML, "other.jsonl": ""})
 	p, err := batch.Parse("plan.yaml", []byte(`
 runs_dir: out/
 defaults: {config: train.yaml, set: {training.num_epochs: 5}, eval: {slice_by: [source, half]}}
@@ -173,6 +173,7 @@ func TestPlanErrors(t *testing.T) {
 		"nested and dotted": {"jobs:\n  - name: a\n    config: train.yaml\n    set:\n      training: {num_epochs: 1}\n      training.num_epochs: 2\n    matrix:\n      lora: [{r: 1}, {r: 2}]\n      lora.r: [3]\n", []string{"plan.yaml:6: jobs[1].set.training.num_epochs: is set twice, first on line 5", "plan.yaml:9: jobs[1].matrix.lora.r: is set twice, first on line 8"}},
 		"a matrix as a job": {"jobs:\n  - {name: a, config: train.yaml, matrix: {seed: [1]}}\n  - {name: b, run: a}\n  - {name: c, config: train.yaml, set: {base_model: 'job:a'}}\ncompare: {baseline: a}\ndecide: {job: a}\n", []string{`plan.yaml:3: b.run: there is no job or run "a" (it is a matrix: name one of its jobs, such as a-1)`, `plan.yaml:4: c: base_model: there is no job "a" (it is a matrix`, `plan.yaml:5: compare.baseline: there is no job or run "a" (it is a matrix`, `plan.yaml:6: decide.job: there is no job "a" (it is a matrix`}},
 		"same evaluation":   {"jobs:\n  - {name: a, config: train.yaml}\n  - {name: b, run: a, eval: {test_data: o.jsonl}}\n  - {name: c, run: a, eval: {test_data: o.jsonl, metrics: [f1]}}\n  - {name: d, run: a, eval: {metrics: [wer]}}\n  - {name: e, run: a}\n", []string{"2 problems", "plan.yaml:4: c.eval: is of the same run and data as that of the job b", "plan.yaml:5: d.eval: is of the same run and data as that of the job a, and one would replace the other"}},
+		"no test data":      {"defaults: {eval: {test_data: none.jsonl}}\njobs:\n  - {name: a, config: train.yaml}\n  - name: b\n    run: a\n    eval:\n      test_data: hardd.jsonl\n  - {name: c, run: a}\n  - {name: d, run: a, eval: {test_data: ./}}\n", []string{"3 problems", "plan.yaml:1: defaults.eval.test_data: there is no none.jsonl (check the path)", "plan.yaml:7: b.eval.test_data: there is no hardd.jsonl (did you mean hard.jsonl?)", "plan.yaml:9: d.eval.test_data: cannot read ./: is a directory"}},
 		"reserved":          {"jobs:\n  - {name: a, config: train.yaml, set: {name: b, output.dir: c}}\n", []string{"name: is given by the job's name", "output.dir: is the same for all jobs"}},
 		"no config file":    {"jobs:\n  - {name: a, config: trian.yaml}\n", []string{"plan.yaml:2: a.config:", "trian.yaml"}},
 		"incomplete config": {"jobs:\n  - {name: a, set: {task: sft}}\n", []string{"plan.yaml:2: a: base_model", "plan.yaml:2: a: data_paths.train: is required"}},
@@ -188,7 +189,7 @@ func TestPlanErrors(t *testing.T) {
 		"aliases":           {"jobs:\n  - name: a\n    config: train.yaml\n    set: {base_model: &b x, name: *b}\n  - *b\n", []string{"must hold keys of its own, not an alias"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inFolder(t, map[string]string{"train.yaml": trainYAML, "bad.yaml": "task: sft\nbse_model: x\ndata_paths: {train: t.jsonl}\nbase_model: y\n"})
+			inFolder(t, map[string]string{"train.yaml": trainYAML, "o.jsonl": "", "hard.jsonl": "", "bad.yaml": "task: sft\nbse_model: x\ndata_paths: {train: t.jsonl}\nbase_model: y\n"})
 			_, err := batch.Parse("plan.yaml", []byte(c.plan))
 			var typed *fault.ConfigError
 			require.ErrorAs(t, err, &typed)

@@ -223,6 +223,19 @@ func TestRetriesOfEvaluations(t *testing.T) {
 	}
 }
 
+// TestTestDataThatIsRemoved: it was there when the batch started, and is named
+// once.
+func TestTestDataThatIsRemoved(t *testing.T) {
+	start := batchOf(t, "jobs:\n  - {name: a, config: train.yaml}\n  - {name: b, run: a, eval: {test_data: other.jsonl}}\n")
+	sum, _ := start(t.Context(), batch.Options{Runner: &fake{t: t}, Events: func(ev batch.Event) {
+		if ev.Kind == batch.EventStart {
+			_ = os.Remove("other.jsonl")
+		}
+	}})
+	assert.Equal(t, batch.Failed, sum.Jobs[1].Status)
+	assert.Equal(t, "read test data other.jsonl: no such file or directory", sum.Jobs[1].Error)
+}
+
 // TestFolderThatIsRemoved: the folder of a batch goes while it runs. The jobs
 // complete, and the exit code says that the summary is not there.
 func TestFolderThatIsRemoved(t *testing.T) {

@@ -69,6 +69,9 @@ func (s *scheduler) evaluation(st *state) (*work, error) {
 	test := "" // the run's own, which belongs to it
 	if w.eval.TestData != "" {
 		sum, err := canonical.FileHash(w.eval.TestData)
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			return nil, &fs.PathError{Op: "read test data", Path: p.Path, Err: p.Err}
+		}
 		if err != nil {
 			return nil, err
 		}
