@@ -13,12 +13,12 @@ import (
 // WriteCSV writes a line for every metric of every job, with numbers in full.
 func (sum *Summary) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
-	rows := [][]string{{"job", "status", "run", "seconds", "metric", "value", "low", "high", "n", "delta", "delta_low", "delta_high", "p", "verdict", "decision"}}
+	rows := [][]string{{"job", "status", "run", "seconds", "metric", "value", "low", "high", "n", "delta", "delta_low", "delta_high", "paired", "p", "verdict", "decision"}}
 	for _, r := range sum.Jobs {
 		head := []string{r.Job, string(r.Status), filepath.Base(r.Run), decimal(r.Seconds)}
 		names := metricNames([]Row{r}, sum.Metric)
 		if len(names) == 0 {
-			rows = append(rows, append(head, "", "", "", "", "", "", "", "", "", "", r.Decision))
+			rows = append(rows, append(head, "", "", "", "", "", "", "", "", "", "", "", r.Decision))
 		}
 		for _, name := range names {
 			c := r.Metrics[name]
@@ -30,14 +30,14 @@ func (sum *Summary) WriteCSV(w io.Writer) error {
 			}
 			line = append(line, n)
 			if c.Delta == nil {
-				line = append(line, "", "", "", "", "")
+				line = append(line, "", "", "", "", "", "")
 			} else {
 				line = append(append(line, decimal(c.Delta.Delta)), ends(c.Delta.Interval)...)
 				p := ""
 				if c.Delta.P != nil {
 					p = decimal(*c.Delta.P)
 				}
-				line = append(line, p, string(c.Delta.Verdict))
+				line = append(line, strconv.FormatBool(c.Delta.Paired), p, string(c.Delta.Verdict))
 			}
 			rows = append(rows, append(line, r.Decision))
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/verifily/verifily-tui/core/compare"
 	"github.com/verifily/verifily-tui/core/dataset"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/stats"
@@ -224,4 +225,26 @@ func TestTableFitsTheTerminal(t *testing.T) {
 		assert.LessOrEqual(t, len(line), 81, line)
 	}
 	assert.Contains(t, out.String(), "sweep learning_rate=3e-3  2      0.5000 sd 0.0100 [0.4000, 0.6000]")
+}
+
+// TestUnpairedIsMarked: a difference that could not be paired is not shown as
+// if it were.
+func TestUnpairedIsMarked(t *testing.T) {
+	row := Row{Job: "a", Status: Completed, Metrics: map[string]Cell{"f1": {Value: 0.9, Delta: &compare.Delta{Delta: 0.5, Verdict: compare.Better}}}}
+	sum := &Summary{Metric: "f1", Baseline: "b", Jobs: []Row{row}}
+	var table, md, csv strings.Builder
+	require.NoError(t, sum.WriteTable(&table, 0))
+	require.NoError(t, sum.WriteMarkdown(&md))
+	require.NoError(t, sum.WriteCSV(&csv))
+	for _, out := range []string{table.String(), md.String()} {
+		assert.Contains(t, out, "+0.5000 ? better")
+		assert.Contains(t, out, "? is not paired: weaker than a paired test")
+	}
+	assert.Contains(t, csv.String(), ",delta_high,paired,p,verdict,")
+	assert.Contains(t, csv.String(), ",0.5,,,false,,better,")
+	row.Metrics["f1"].Delta.Paired = true
+	table.Reset()
+	require.NoError(t, sum.WriteTable(&table, 0))
+	assert.Contains(t, table.String(), "+0.5000 better")
+	assert.NotContains(t, table.String(), "?")
 }

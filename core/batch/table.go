@@ -138,7 +138,8 @@ func cellText(c Cell, ok, interval bool) string {
 	return fmt.Sprintf("%s [%s, %s]", short(c.Value), short(c.Interval.Low), short(c.Interval.High))
 }
 
-// deltaText is a difference with its interval and what the test says of it.
+// deltaText is a difference with its interval and what the test says of it,
+// with the mark of a comparison where it is not paired.
 func deltaText(c Cell) string {
 	if c.Delta == nil {
 		return ""
@@ -147,10 +148,25 @@ func deltaText(c Cell) string {
 	if i := c.Delta.Interval; i != nil {
 		out += fmt.Sprintf(" [%+.4f, %+.4f]", i.Low, i.High)
 	}
+	if !c.Delta.Paired {
+		out += " ?"
+	}
 	if c.Delta.Verdict != "" {
 		out += " " + string(c.Delta.Verdict)
 	}
 	return out
+}
+
+// unpaired says what the mark of a difference means, empty where none has it.
+func (sum *Summary) unpaired() string {
+	for _, r := range sum.Jobs {
+		for _, c := range r.Metrics {
+			if c.Delta != nil && !c.Delta.Paired {
+				return "? is not paired: weaker than a paired test, or no test at all"
+			}
+		}
+	}
+	return ""
 }
 
 func short(f float64) string {
@@ -183,6 +199,9 @@ func (sum *Summary) WriteTable(w io.Writer, width int) error {
 		}
 	}
 	writeColumns(&b, g.head, g.rows)
+	if mark := sum.unpaired(); mark != "" {
+		b.WriteString(mark + "\n")
+	}
 	if len(g.seeds) > 0 {
 		b.WriteString("\nover seeds: mean, standard deviation, 95 % interval of the mean\n")
 		for _, shape := range narrower() {
@@ -258,6 +277,9 @@ func (sum *Summary) WriteMarkdown(w io.Writer) error {
 	}
 	g := sum.grid(full)
 	writeMarkdownTable(&b, g.head, g.rows)
+	if mark := sum.unpaired(); mark != "" {
+		b.WriteString("\n" + mark + "\n")
+	}
 	if len(g.seeds) > 0 {
 		b.WriteString("\nOver seeds: mean, standard deviation, 95 % interval of the mean.\n\n")
 		writeMarkdownTable(&b, g.seedsHead(), g.seeds)
