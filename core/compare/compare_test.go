@@ -160,6 +160,12 @@ func TestMatching(t *testing.T) {
 				b[10+i].ID, b[10+i].Input = "", "else"
 			}
 			return a, b
+		}, compare.Pairing{Matched: 10, ByID: 10, UnmatchedBase: 90, DuplicatesRun: 90, Note: `only 10 of 100 examples match: differences are not paired; inputs repeat, give the rows an "id"`}},
+		"the same id": {func(a, b preds) (preds, preds) {
+			for i := range b[10:] {
+				b[10+i].ID = "row"
+			}
+			return a, b
 		}, compare.Pairing{Matched: 10, ByID: 10, UnmatchedBase: 90, DuplicatesRun: 90, Note: "only 10 of 100 examples match: differences are not paired"}},
 	} {
 		assert.Equal(t, c.want, both(c.change), name)

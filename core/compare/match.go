@@ -46,6 +46,7 @@ func match(base, other []runs.Prediction) *pairs {
 			p.info.Changed++
 		}
 	}
+	sameIDs := p.info.DuplicatesBase + p.info.DuplicatesRun
 	byContent := func(x *runs.Prediction) (string, bool) {
 		return x.InputHash + "\x00" + x.Reference, x.InputHash != ""
 	}
@@ -64,6 +65,9 @@ func match(base, other []runs.Prediction) *pairs {
 		i.Note = "differences are over the matched examples, values over all of each run"
 	case !i.Paired:
 		i.Note = fmt.Sprintf("only %d of %d examples match: differences are not paired", i.Matched, min(len(base), len(other)))
+		if i.DuplicatesBase+i.DuplicatesRun > sameIDs {
+			i.Note += `; inputs repeat, give the rows an "id"`
+		}
 	}
 	return p
 }
