@@ -86,7 +86,7 @@ func (r *planReader) checkEvaluations(names map[string]int) {
 			first[what] = &r.plan.Jobs[at]
 		}
 		if other := first[what]; !sameEvaluation(other, j) {
-			r.report(j.line, j.Name+".eval", "is of the same run and data as that of the job "+other.Name+", and one would replace the other", "make one evaluation of both, or set another test_data")
+			r.report(j.lines.of("eval"), j.Name+".eval", "is of the same run and data as that of the job "+other.Name+", and one would replace the other", "make one evaluation of both, or set another test_data")
 		}
 	}
 }

@@ -34,7 +34,7 @@ type Job struct {
 	// After lists the jobs that must be complete before this one starts.
 	After []string
 
-	line int
+	lines lines
 	// combination is the part of Settings that the matrix gives.
 	combination []Setting
 }
@@ -93,16 +93,40 @@ func (j *Job) BaseJob() string {
 	return name
 }
 
+// lines are where a job stands in the plan, and its keys.
+type lines struct {
+	job  int
+	keys map[string]int // shared by the jobs of a matrix
+}
+
+// of is the line of a key, that of the job where it is not written there.
+func (l lines) of(key string) int {
+	if line, ok := l.keys[key]; ok {
+		return line
+	}
+	return l.job
+}
+
+// lineOf is where a job sets a key of its config, or else its own line.
+func (j *Job) lineOf(key string) int {
+	for _, s := range slices.Backward(j.Settings) {
+		if s.Key == key {
+			return s.line
+		}
+	}
+	return j.lines.job
+}
+
 // expand turns the drafts into jobs.
 func (r *planReader) expand() {
 	for _, dr := range r.drafts {
 		if dr.run != "" {
 			r.checkTestData(dr)
-			r.plan.Jobs = append(r.plan.Jobs, Job{Name: dr.name, Group: dr.name, Run: dr.run, Eval: dr.eval, After: dr.after, line: dr.line})
+			r.plan.Jobs = append(r.plan.Jobs, Job{Name: dr.name, Group: dr.name, Run: dr.run, Eval: dr.eval, After: dr.after, lines: dr.lines})
 			continue
 		}
 		job := func(c []Setting) Job {
-			job := Job{Name: dr.name, Group: dr.name, ConfigPath: dr.config, After: dr.after, line: dr.line, combination: c}
+			job := Job{Name: dr.name, Group: dr.name, ConfigPath: dr.config, After: dr.after, lines: dr.lines, combination: c}
 			job.Settings = slices.Concat(r.defaults.evalKeys, r.defaults.settings, dr.evalKeys, dr.settings, c)
 			return job
 		}
@@ -128,7 +152,7 @@ func (r *planReader) expand() {
 }
 
 func (r *planReader) tooMany(dr draft) {
-	r.report(dr.line, dr.name+".matrix", fmt.Sprintf("makes more than %d jobs", maxJobs), "use fewer values")
+	r.report(dr.lines.of("matrix"), dr.name+".matrix", fmt.Sprintf("makes more than %d jobs", maxJobs), "use fewer values")
 }
 
 // combinations lists what the matrix of a draft multiplies to, the last key
@@ -170,7 +194,7 @@ func (r *planReader) combinations(dr draft) [][]Setting {
 	}
 	out = append(out, dr.include...)
 	if len(out) == 0 && !dr.broken {
-		r.report(dr.line, dr.name+".matrix", "leaves no job", "")
+		r.report(dr.lines.of("matrix"), dr.name+".matrix", "leaves no job", "")
 	}
 	return out
 }
@@ -200,10 +224,8 @@ func sameValue(a, b any) bool {
 // the plan.
 func (r *planReader) config(job *Job) *config.Config {
 	overrides := make([]config.Override, 0, len(job.Settings)+2)
-	lines := map[string]int{}
 	for _, s := range job.Settings {
 		overrides = append(overrides, config.Override{Key: s.Key, Value: s.Value})
-		lines[s.Key] = s.line
 	}
 	overrides = append(overrides, config.Override{Key: "name", Value: job.Name}, config.Override{Key: "output.dir", Value: r.plan.RunsDir})
 	var cfg *config.Config
@@ -221,14 +243,11 @@ func (r *planReader) config(job *Job) *config.Config {
 	case err == nil:
 		return cfg
 	case !errors.As(err, &wrong) || len(wrong.Problems) == 0:
-		r.report(job.line, job.Group+".config", text.Escape(err.Error()), "check the path")
+		r.report(job.lines.of("config"), job.Group+".config", text.Escape(err.Error()), "check the path")
 	default:
 		for _, p := range wrong.Problems {
 			if p.Path == "" || p.Line == 0 {
-				p.Path, p.Line = r.path, job.line
-				if line, ok := lines[p.Key]; ok {
-					p.Line = line
-				}
+				p.Path, p.Line = r.path, job.lineOf(p.Key)
 				p.Key = text.Escape(job.Group) + ": " + p.Key
 			}
 			r.problems = append(r.problems, p)
@@ -258,8 +277,8 @@ func (r *planReader) checkNames() {
 	var known []string
 	for i := range p.Jobs {
 		j := &p.Jobs[i]
-		if first, twice := names[j.Name]; twice && p.Jobs[first].line != j.line {
-			r.report(j.line, j.Name, fmt.Sprintf("is the name of a job on line %d too", p.Jobs[first].line), "names are unique")
+		if first, twice := names[j.Name]; twice && p.Jobs[first].lines.job != j.lines.job {
+			r.report(j.lines.job, j.Name, fmt.Sprintf("is the name of a job on line %d too", p.Jobs[first].lines.job), "names are unique")
 		}
 		names[j.Name] = i
 		groups[j.Group] = append(groups[j.Group], j.Name)
@@ -288,13 +307,13 @@ func (r *planReader) checkNames() {
 				if close {
 					hint = "did you mean " + near + "?"
 				}
-				r.report(j.line, j.Group+".after", "there is no job "+strconv.Quote(name), hint)
+				r.report(j.lines.of("after"), j.Group+".after", "there is no job "+strconv.Quote(name), hint)
 			}
 		}
 		if _, ok := names[j.Run]; ok && j.Run != "" {
 			after = append(after, j.Run)
 		} else if j.Run != "" {
-			r.checkRun(j.line, j.Name+".run", j.Run, known, groups)
+			r.checkRun(j.lines.of("run"), j.Name+".run", j.Run, known, groups)
 		}
 		if base := j.BaseJob(); base != "" {
 			if _, ok := names[base]; !ok {
@@ -303,7 +322,7 @@ func (r *planReader) checkNames() {
 				if of := groups[base]; len(of) > 0 {
 					hint = oneOf(of)
 				}
-				r.report(j.line, j.Group+": base_model", "there is no job "+strconv.Quote(text.Escape(base)), hint)
+				r.report(j.lineOf("base_model"), j.Group+": base_model", "there is no job "+strconv.Quote(text.Escape(base)), hint)
 			} else {
 				after = append(after, base)
 			}
@@ -326,7 +345,7 @@ func (r *planReader) checkNames() {
 	}
 	if dc := p.Decide; dc != nil && dc.Baseline != "" {
 		if _, ok := names[dc.Baseline]; !ok {
-			r.checkRun(r.decideLine, "decide.baseline", dc.Baseline, known, groups)
+			r.checkRun(r.decideBaseline, "decide.baseline", dc.Baseline, known, groups)
 		}
 	}
 	if dc := p.Decide; dc != nil && dc.Job != "" {
@@ -414,7 +433,7 @@ func (r *planReader) checkCycles(names map[string]int) {
 	visit = func(i int) bool {
 		switch state[i] {
 		case visiting:
-			r.report(jobs[i].line, jobs[i].Name, "waits for itself", "its after, run or base_model leads back to it")
+			r.report(jobs[i].lines.job, jobs[i].Name, "waits for itself", "its after, run or base_model leads back to it")
 			return false
 		case done:
 			return true

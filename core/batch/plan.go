@@ -205,7 +205,7 @@ type planReader struct {
 	drafts   []draft
 	files    map[string]configFile // config files read so far, by path
 	// Lines of what is checked once all jobs are known.
-	compareLine, metricLine, decideLine int
+	compareLine, metricLine, decideLine, decideBaseline int
 }
 
 type configFile struct {
@@ -216,7 +216,7 @@ type configFile struct {
 // draft is a job as it is written, before its matrix is expanded.
 type draft struct {
 	name       string
-	line       int
+	lines      lines
 	config     string
 	settings   []Setting
 	eval       Evaluation
@@ -226,7 +226,6 @@ type draft struct {
 	exclude    [][]Setting
 	run        string
 	after      []string
-	afterLine  int
 	expandable bool // there is a matrix or an include
 	broken     bool // something of it was reported
 }
@@ -270,28 +269,33 @@ func (r *planReader) read(root *yaml.Node) {
 
 func (r *planReader) readDefaults(e entry) {
 	dr := &r.defaults
+	dr.lines.keys = map[string]int{}
 	r.section(e.value, e.key, map[string]func(entry){
-		"config": func(e entry) { dr.config = r.text(e) },
+		"config": func(e entry) { dr.config, dr.lines.keys["config"] = r.text(e), e.line },
 		"set":    func(e entry) { dr.settings = r.settings(e) },
 		"eval":   func(e entry) { dr.evalKeys = r.readEval(e, &dr.eval) },
 	})
 }
 
 func (r *planReader) readJob(n *yaml.Node, at string) {
-	dr := draft{line: n.Line, config: r.defaults.config, eval: r.defaults.eval}
+	dr := draft{lines: lines{n.Line, map[string]int{}}, config: r.defaults.config, eval: r.defaults.eval}
+	if line, ok := r.defaults.lines.keys["config"]; ok {
+		dr.lines.keys["config"] = line
+	}
 	before := len(r.problems)
+	note := func(e entry) { dr.lines.keys[lastPart(e.key)] = e.line }
 	own := map[string]int{} // keys that make no sense beside run:
-	note := func(e entry) { own[e.key] = e.line }
+	alone := func(e entry) { note(e); own[e.key] = e.line }
 	r.section(n, at, map[string]func(entry){
-		"name":    func(e entry) { dr.name, dr.line = r.text(e), e.line },
-		"config":  func(e entry) { note(e); dr.config = r.text(e) },
-		"set":     func(e entry) { note(e); dr.settings = r.settings(e) },
-		"eval":    func(e entry) { dr.evalKeys = r.readEval(e, &dr.eval) },
-		"matrix":  func(e entry) { note(e); dr.expandable = true; dr.matrix = r.readMatrix(e) },
-		"include": func(e entry) { note(e); dr.expandable = true; dr.include = r.readCombinations(e) },
-		"exclude": func(e entry) { note(e); dr.exclude = r.readCombinations(e) },
-		"run":     func(e entry) { dr.run = r.text(e) },
-		"after":   func(e entry) { dr.after, dr.afterLine = r.texts(e), e.line },
+		"name":    func(e entry) { dr.name, dr.lines.job = r.text(e), e.line },
+		"config":  func(e entry) { alone(e); dr.config = r.text(e) },
+		"set":     func(e entry) { alone(e); dr.settings = r.settings(e) },
+		"eval":    func(e entry) { note(e); dr.evalKeys = r.readEval(e, &dr.eval) },
+		"matrix":  func(e entry) { alone(e); dr.expandable = true; dr.matrix = r.readMatrix(e) },
+		"include": func(e entry) { alone(e); dr.expandable = true; dr.include = r.readCombinations(e) },
+		"exclude": func(e entry) { alone(e); dr.exclude = r.readCombinations(e) },
+		"run":     func(e entry) { note(e); dr.run = r.text(e) },
+		"after":   func(e entry) { note(e); dr.after = r.texts(e) },
 	})
 	switch {
 	case n.Kind != yaml.MappingNode: // reported
@@ -300,7 +304,7 @@ func (r *planReader) readJob(n *yaml.Node, at string) {
 		r.report(n.Line, at+".name", "is required", "every job has a name of its own")
 		return // what is said about jobs needs their names
 	case !namePattern.MatchString(dr.name):
-		r.report(dr.line, at+".name", "must be letters, digits, . _ and -, starting with a letter or a digit, 100 at most", "")
+		r.report(dr.lines.job, at+".name", "must be letters, digits, . _ and -, starting with a letter or a digit, 100 at most", "")
 	}
 	if dr.run != "" {
 		for key, line := range own {
@@ -309,7 +313,7 @@ func (r *planReader) readJob(n *yaml.Node, at string) {
 	}
 	for _, other := range r.drafts {
 		if other.name == dr.name && dr.name != "" {
-			r.report(dr.line, at+".name", fmt.Sprintf("%s is the name of the job on line %d too", dr.name, other.line), "names are unique")
+			r.report(dr.lines.job, at+".name", fmt.Sprintf("%s is the name of the job on line %d too", dr.name, other.lines.job), "names are unique")
 		}
 	}
 	dr.broken = len(r.problems) > before
@@ -454,10 +458,10 @@ func (r *planReader) readCompare(e entry) {
 
 func (r *planReader) readDecide(e entry) {
 	dc := &Decide{}
-	r.plan.Decide, r.decideLine = dc, e.line
+	r.plan.Decide = dc
 	r.section(e.value, e.key, map[string]func(entry){
 		"policy":   func(e entry) { dc.Policy = r.text(e); r.checkPolicy(e, dc.Policy) },
-		"baseline": func(e entry) { dc.Baseline = r.text(e) },
+		"baseline": func(e entry) { dc.Baseline, r.decideBaseline = r.text(e), e.line },
 		"job":      func(e entry) { dc.Job, r.decideLine = r.text(e), e.line },
 	})
 }
