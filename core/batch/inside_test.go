@@ -112,12 +112,36 @@ func TestSpread(t *testing.T) {
 	for df, want := range map[int]float64{1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 9: 2.2622, 10: 2.2281, 30: 2.0423, 120: 1.9799} {
 		assert.InDelta(t, want, tQuantile975(df), 5e-5, "%d degrees of freedom", df)
 	}
-	s := spread([]float64{1, 2, 3})
+	s := spread("something", []float64{1, 2, 3})
 	assert.Equal(t, 3, s.N)
 	assert.InDelta(t, 2, s.Mean, 1e-12)
 	assert.InDelta(t, 1, s.SD, 1e-12)
-	assert.InDelta(t, 2-4.3027/1.7320508, s.Low, 1e-4)
-	assert.InDelta(t, 2+4.3027/1.7320508, s.High, 1e-4)
+	assert.InDelta(t, 2-4.3027/1.7320508, *s.Low, 1e-4)
+	assert.InDelta(t, 2+4.3027/1.7320508, *s.High, 1e-4)
+	s = spread("f1", []float64{0.1, 0.9})
+	assert.Nil(t, s.Low, "two seeds say nothing")
+	assert.Nil(t, s.High)
+}
+
+// TestSpreadKeepsToTheMetric: an interval has no values that the metric cannot
+// have.
+func TestSpreadKeepsToTheMetric(t *testing.T) {
+	for metric, want := range map[string]struct {
+		values    []float64
+		low, high float64
+	}{
+		"f1":         {[]float64{0.1, 0.5, 0.9}, 0, 1},
+		"macro_f1":   {[]float64{0.1, 0.5, 0.9}, 0, 1},
+		"eval_loss":  {[]float64{0.1, 0.5, 0.9}, 0, 1.4937},
+		"train_loss": {[]float64{0.1, 0.5, 0.9}, 0, 1.4937},
+		"wer":        {[]float64{0.1, 0.5, 0.9}, 0, 1.4937},
+		"perplexity": {[]float64{1.1, 1.5, 1.9}, 1, 2.4937},
+		"lift":       {[]float64{0.1, 0.5, 0.9}, -0.4937, 1.4937},
+	} {
+		s := spread(metric, want.values)
+		assert.InDelta(t, want.low, *s.Low, 1e-4, metric)
+		assert.InDelta(t, want.high, *s.High, 1e-4, metric)
+	}
 }
 
 func TestSlots(t *testing.T) {
@@ -212,8 +236,9 @@ func TestTableFitsTheTerminal(t *testing.T) {
 		return Cell{Value: v, Interval: &stats.Interval{Low: v - 0.1, High: v + 0.1, N: 40}}
 	}
 	spreads := map[string]Spread{}
+	low, high := 0.4, 0.6
 	for _, name := range []string{"f1", "eval_loss", "exact_match", "wer"} {
-		spreads[name] = Spread{N: 2, Mean: 0.5, SD: 0.01, Low: 0.4, High: 0.6}
+		spreads[name] = Spread{N: 3, Mean: 0.5, SD: 0.01, Low: &low, High: &high}
 	}
 	for _, job := range []string{"sweep-1", "sweep-2"} {
 		sum.Jobs = append(sum.Jobs, Row{Job: job, Status: Completed, Seconds: 14, Metrics: map[string]Cell{"f1": cell(0.5), "eval_loss": cell(2), "exact_match": cell(0), "wer": cell(0.7)}})

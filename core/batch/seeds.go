@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs/canonical"
 )
 
@@ -24,13 +25,18 @@ type Spread struct {
 	// SD is the sample standard deviation, with N-1.
 	SD float64 `json:"sd"`
 	// Low and High are the 95 % interval of the mean by Student's t, which
-	// takes the values of the seeds for normal: mean -+ t(0.975, N-1) SD/sqrt(N).
-	Low  float64 `json:"low"`
-	High float64 `json:"high"`
+	// takes the values of the seeds for normal: mean -+ t(0.975, N-1) SD/sqrt(N),
+	// as far as the metric has such values; null under leastSeeds.
+	Low  *float64 `json:"low"`
+	High *float64 `json:"high"`
 }
 
-// spread describes two or more values.
-func spread(values []float64) Spread {
+// leastSeeds is how many seeds an interval takes: from two it is so wide that
+// it says nothing.
+const leastSeeds = 3
+
+// spread describes two or more values of a metric.
+func spread(metric string, values []float64) Spread {
 	n := float64(len(values))
 	s := Spread{N: len(values)}
 	for _, v := range values {
@@ -40,9 +46,27 @@ func spread(values []float64) Spread {
 		s.SD += (v - s.Mean) * (v - s.Mean) / (n - 1)
 	}
 	s.SD = math.Sqrt(s.SD)
-	half := tQuantile975(len(values)-1) * s.SD / math.Sqrt(n)
-	s.Low, s.High = s.Mean-half, s.Mean+half
+	if len(values) >= leastSeeds {
+		half := tQuantile975(len(values)-1) * s.SD / math.Sqrt(n)
+		least, most := bounds(metric)
+		low, high := max(s.Mean-half, least), min(s.Mean+half, most)
+		s.Low, s.High = &low, &high
+	}
 	return s
+}
+
+// bounds are the least and the largest value that a metric can have.
+func bounds(metric string) (least, most float64) {
+	known := func(task string) bool { return slices.Contains(metrics.Names(task), metric) }
+	switch {
+	case metric == metrics.NamePerplexity:
+		return 1, math.Inf(1)
+	case metrics.LowerIsBetter(metric), strings.HasSuffix(metric, "_loss"):
+		return 0, math.Inf(1)
+	case slices.ContainsFunc(metrics.Tasks(), known):
+		return 0, 1
+	}
+	return math.Inf(-1), math.Inf(1)
 }
 
 // tQuantile975 is the 97.5 % quantile of Student's t distribution with df
@@ -137,7 +161,7 @@ func (s *scheduler) groups(rows []Row) []Group {
 				}
 			}
 			if len(values) == len(p.rows) {
-				p.group.Metrics[name] = spread(values)
+				p.group.Metrics[name] = spread(name, values)
 			}
 		}
 		out = append(out, p.group)

@@ -92,8 +92,8 @@ func (sum *Summary) grid(shape shape) grid {
 			cell := ""
 			if ok {
 				cell = fmt.Sprintf("%s sd %s", short(v.Mean), short(v.SD))
-				if i == 0 && shape.interval || i > 0 && shape.intervals {
-					cell += fmt.Sprintf(" [%s, %s]", short(v.Low), short(v.High))
+				if v.Low != nil && v.High != nil && (i == 0 && shape.interval || i > 0 && shape.intervals) {
+					cell += fmt.Sprintf(" [%s, %s]", short(*v.Low), short(*v.High))
 				}
 			}
 			line = append(line, cell)
@@ -203,7 +203,7 @@ func (sum *Summary) WriteTable(w io.Writer, width int) error {
 		b.WriteString(mark + "\n")
 	}
 	if len(g.seeds) > 0 {
-		b.WriteString("\nover seeds: mean, standard deviation, 95 % interval of the mean\n")
+		b.WriteString("\nover seeds: mean, standard deviation, 95 % interval of the mean from 3 seeds on\n")
 		for _, shape := range narrower() {
 			if width > 0 && columnsWidth(g.seedsHead(), g.seeds) > width {
 				g = sum.grid(shape)
@@ -281,7 +281,7 @@ func (sum *Summary) WriteMarkdown(w io.Writer) error {
 		b.WriteString("\n" + mark + "\n")
 	}
 	if len(g.seeds) > 0 {
-		b.WriteString("\nOver seeds: mean, standard deviation, 95 % interval of the mean.\n\n")
+		b.WriteString("\nOver seeds: mean, standard deviation, 95 % interval of the mean from 3 seeds on.\n\n")
 		writeMarkdownTable(&b, g.seedsHead(), g.seeds)
 	}
 	for _, r := range sum.Jobs {

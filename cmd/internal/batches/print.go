@@ -82,7 +82,8 @@ const JSONHelp = `With --json, standard output holds one JSON object a line and 
               baseline, jobs [{job, status, run, seconds, error, metrics {name:
               {value, interval {low, high, n, method}, delta}}, decision,
               batch_size, note (where it is not as planned)}],
-              groups [{name, jobs, metrics {name: {n, mean, sd, low, high}}}],
+              groups [{name, jobs, metrics {name: {n, mean, sd, low, high (null
+              under 3 seeds)}}}],
               decision, decision_job, reasons, problems
 
 The last line is summary. What does not apply is left out. A loss that is NaN or
