@@ -11,14 +11,25 @@ import (
 )
 
 // WriteCSV writes a line for every metric of every job, with numbers in full.
+// The last columns are the settings of the matrices.
 func (sum *Summary) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	rows := [][]string{{"job", "status", "run", "seconds", "metric", "value", "low", "high", "n", "delta", "delta_low", "delta_high", "paired", "p", "verdict", "decision"}}
+	keys := sum.settingKeys()
+	rows[0] = append(rows[0], keys...)
 	for _, r := range sum.Jobs {
 		head := []string{r.Job, string(r.Status), filepath.Base(r.Run), decimal(r.Seconds)}
+		tail := []string{r.Decision}
+		for _, key := range keys {
+			value := ""
+			if v, ok := r.Settings[key]; ok {
+				value = ValueText(v)
+			}
+			tail = append(tail, value)
+		}
 		names := metricNames([]Row{r}, sum.Metric)
 		if len(names) == 0 {
-			rows = append(rows, append(head, "", "", "", "", "", "", "", "", "", "", "", r.Decision))
+			rows = append(rows, slices.Concat(head, make([]string, len(rows[0])-len(head)-len(tail)), tail))
 		}
 		for _, name := range names {
 			c := r.Metrics[name]
@@ -39,7 +50,7 @@ func (sum *Summary) WriteCSV(w io.Writer) error {
 				}
 				line = append(line, strconv.FormatBool(c.Delta.Paired), p, string(c.Delta.Verdict))
 			}
-			rows = append(rows, append(line, r.Decision))
+			rows = append(rows, append(line, tail...))
 		}
 	}
 	return out.WriteAll(rows)

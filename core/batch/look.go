@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -164,7 +165,9 @@ func (l *Look) Summary() (*Summary, error) {
 		return nil, err
 	}
 	var sum Summary
-	if err := json.Unmarshal(data, &sum); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber() // settings are shown as they are written
+	if err := dec.Decode(&sum); err != nil {
 		return nil, fmt.Errorf("read summary of %s: %w", l.Dir, err)
 	}
 	return &sum, nil

@@ -121,8 +121,18 @@ slots: {cpu: 2}
 	for line := range strings.Lines(narrow.String()) {
 		assert.LessOrEqual(t, len(line), 81, line)
 	}
-	assert.Contains(t, md.String(), "| sweep-2 | completed |")
+	assert.Contains(t, md.String(), "| sweep-2 | completed | seed=2 learning\\_rate=0.001 | 0.9000")
+	assert.Contains(t, table.String(), "sweep-2  completed  seed=2 learning_rate=0.001  ")
+	assert.NotContains(t, narrow.String(), "settings", "where there is room only")
 	assert.Equal(t, 1+4*4, strings.Count(csv.String(), "\n"), "a line for each metric of each job")
+	assert.Contains(t, csv.String(), ",decision,seed,training.learning_rate\n")
+	assert.Contains(t, csv.String(), ",SHIP,2,0.001\n")
+	look, err := batch.Open(sum.Dir)
+	require.NoError(t, err)
+	back, err := look.Summary()
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Base(sum.Jobs[2].Run), back.Jobs[2].RunID)
+	assert.Equal(t, map[string]any{"seed": json.Number("2"), "training.learning_rate": json.Number("0.001")}, back.Jobs[2].Settings)
 	for _, name := range []string{"compare.json", "compare.md", "compare.csv"} {
 		assert.FileExists(t, filepath.Join(sum.Dir, name))
 	}

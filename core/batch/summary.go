@@ -61,10 +61,14 @@ type Row struct {
 	Job      string          `json:"job"`
 	Status   Status          `json:"status"`
 	Run      string          `json:"run" empty:"null"` // folder
+	RunID    string          `json:"run_id" empty:"null"`
 	Seconds  float64         `json:"seconds"`
 	Error    string          `json:"error" empty:"null"`
 	Metrics  map[string]Cell `json:"metrics"`
 	Decision string          `json:"decision" empty:"null"`
+	// Settings are what the job has for the keys that the matrices of the plan
+	// set.
+	Settings map[string]any `json:"settings,omitempty"`
 	// BatchSize is set when it had to be made smaller than planned. Note says
 	// what is not as planned, and why.
 	BatchSize int    `json:"batch_size,omitempty"`
@@ -90,8 +94,11 @@ const maxCompared = 50
 func (s *scheduler) finish(ctx context.Context) (*Summary, error) {
 	sum := &Summary{BatchID: s.folder.info.BatchID, Dir: s.folder.dir, Plan: s.plan.Path, Stopped: s.stopped, Counts: s.counts(),
 		Jobs: []Row{}, Groups: []Group{}, Reasons: []string{}, Problems: []string{}}
+	keys := s.plan.matrixKeys()
 	for _, st := range s.jobs {
-		sum.Jobs = append(sum.Jobs, s.row(st))
+		row := s.row(st)
+		row.Settings = st.values(keys)
+		sum.Jobs = append(sum.Jobs, row)
 	}
 	sum.Groups = append(sum.Groups, s.groups(sum.Jobs)...)
 	broken := false
@@ -151,6 +158,9 @@ func (sum *Summary) problem(err error) {
 // row reads what a job left.
 func (s *scheduler) row(st *state) Row {
 	row := Row{Job: st.Name, Status: st.status, Run: st.run, Seconds: st.seconds, Error: st.text, Metrics: map[string]Cell{}, results: st.results}
+	if st.run != "" {
+		row.RunID = filepath.Base(st.run)
+	}
 	if st.halved > 0 && st.work != nil {
 		if cfg, ok := st.work.smaller(st.halved); ok {
 			row.BatchSize = cfg.Training.BatchSize

@@ -29,14 +29,15 @@ type shape struct {
 	intervals bool // of these
 	time      bool
 	interval  bool // of the main metric
+	settings  bool // of the matrices
 }
 
 // full is the table that has the room it wants.
-var full = shape{others: shownMetrics, intervals: true, time: true, interval: true}
+var full = shape{others: shownMetrics, intervals: true, time: true, interval: true, settings: true}
 
 // narrower lists the shapes to try where there is less, one after the other.
 func narrower() []shape {
-	var out []shape
+	out := []shape{{others: shownMetrics, intervals: true, time: true, interval: true}}
 	for others := shownMetrics; others >= 0; others-- {
 		out = append(out, shape{others: others, time: true, interval: true})
 	}
@@ -53,7 +54,12 @@ func (sum *Summary) grid(shape shape) grid {
 	if len(names) > 1+shape.others {
 		names = names[:1+shape.others]
 	}
+	keys := sum.settingKeys()
+	settled := shape.settings && len(keys) > 0
 	g := grid{head: []string{"job", "status"}}
+	if settled {
+		g.head = append(g.head, "settings")
+	}
 	compared := sum.Baseline != "" && len(names) > 0
 	for i, name := range names {
 		g.head = append(g.head, name)
@@ -68,6 +74,9 @@ func (sum *Summary) grid(shape shape) grid {
 	}
 	for _, r := range sum.Jobs {
 		line := []string{r.Job, string(r.Status)}
+		if settled {
+			line = append(line, settingsText(keys, r.Settings))
+		}
 		for i, name := range names {
 			c, ok := r.Metrics[name]
 			line = append(line, cellText(c, ok, i == 0 && shape.interval || i > 0 && shape.intervals))
@@ -87,6 +96,9 @@ func (sum *Summary) grid(shape shape) grid {
 	}
 	for _, s := range sum.Groups {
 		line := []string{plain(s.Name), strconv.Itoa(len(s.Jobs))}
+		if settled {
+			line = append(line, "") // they stand in its name
+		}
 		for i, name := range names {
 			v, ok := s.Metrics[name]
 			cell := ""
@@ -188,8 +200,8 @@ func duration(seconds float64) string {
 
 // WriteTable writes the summary as plain text: a line a job, the seeds, what
 // failed, and the decision. It holds no control characters. Where the table is
-// wider than width columns, intervals, metrics and times are left out, the main
-// metric excepted; width 0 is without limit.
+// wider than width columns, settings, intervals, metrics and times are left out,
+// the main metric excepted; width 0 is without limit.
 func (sum *Summary) WriteTable(w io.Writer, width int) error {
 	var b strings.Builder
 	g := sum.grid(full)

@@ -153,7 +153,9 @@ func (l *looker) show(_ context.Context, dir string) error {
 	fmt.Fprintln(l.stdout)
 	if look.Phase == batch.PhaseOver {
 		if sum, err := look.Summary(); err == nil {
-			return sum.WriteTable(l.stdout, widthOf(l.stdout))
+			err = sum.WriteTable(l.stdout, widthOf(l.stdout))
+			l.listRuns(sum)
+			return err
 		}
 	}
 	progress := map[string]batch.Progress{}
@@ -177,6 +179,24 @@ func (l *looker) show(_ context.Context, dir string) error {
 		fmt.Fprintf(l.stdout, "\nits process was killed; verifily-tui --batch %s goes on with it\n", Path(look.PlanPath))
 	}
 	return nil
+}
+
+// listRuns names the run of each job, which the table has no room for.
+func (l *looker) listRuns(sum *batch.Summary) {
+	widest := 0
+	for _, r := range sum.Jobs {
+		if r.Run != "" {
+			widest = max(widest, text.Width(text.Escape(r.Job)))
+		}
+	}
+	if widest > 0 {
+		fmt.Fprintln(l.stdout, "\nruns")
+	}
+	for _, r := range sum.Jobs {
+		if r.Run != "" {
+			fmt.Fprintf(l.stdout, "%s  %s\n", text.Pad(text.Escape(r.Job), widest), Path(r.Run))
+		}
+	}
 }
 
 func (l *looker) stop(_ context.Context, dir string) error {

@@ -79,9 +79,10 @@ const JSONHelp = `With --json, standard output holds one JSON object a line and 
               text (why it failed), earlier (it was over before this start)
   stopping    text
   summary     summary: batch_id, dir, plan, exit_code, stopped, counts, metric,
-              baseline, jobs [{job, status, run, seconds, error, metrics {name:
-              {value, interval {low, high, n, method}, delta}}, decision,
-              batch_size, note (where it is not as planned)}],
+              baseline, jobs [{job, status, run, run_id, seconds, error,
+              metrics {name: {value, interval {low, high, n, method}, delta}},
+              decision, settings {key: value} (of the matrices), batch_size,
+              note (where it is not as planned)}],
               groups [{name, jobs, metrics {name: {n, mean, sd, low, high (null
               under 3 seeds)}}}],
               decision, decision_job, reasons, problems
