@@ -15,7 +15,7 @@ type Estimate struct {
 	Job   *Job
 	Index int // from 1
 	// Changes are the keys in which its config differs from its train.yaml, or
-	// from the defaults where it has none.
+	// from the defaults where it has none, and those that its matrix sets.
 	Changes []config.Change
 	// Plan has the steps, the memory and the time; nil with Note saying why.
 	Plan *engine.Plan
@@ -80,9 +80,19 @@ func changesOf(job *Job, bases map[string]*config.Config) []config.Change {
 		}
 		bases[job.ConfigPath] = base
 	}
-	var out []config.Change
+	var keys []string
+	for _, s := range job.combination {
+		keys = append(keys, s.Key)
+	}
+	var out []config.Change // those of the matrix first, which all its jobs have
+	values, from := job.values(keys), base.Map()
+	for _, key := range keys {
+		if v, ok := values[key]; ok {
+			out = append(out, config.Change{Key: key, A: valueAt(from, key), B: v})
+		}
+	}
 	for _, c := range config.Diff(base, job.Config) {
-		if c.Key != "name" && c.Key != "output.dir" {
+		if _, told := values[c.Key]; !told && c.Key != "name" && c.Key != "output.dir" {
 			out = append(out, c)
 		}
 	}

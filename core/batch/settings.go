@@ -32,16 +32,22 @@ func (j *Job) values(keys []string) map[string]any {
 	out := map[string]any{}
 	config := j.Config.Map()
 	for _, key := range keys {
-		var at any = config
-		for part := range strings.SplitSeq(key, ".") {
-			section, _ := at.(map[string]any) // nil has no keys
-			at = section[part]
-		}
-		if _, section := at.(map[string]any); !section {
-			out[key] = at
+		v := valueAt(config, key)
+		if _, section := v.(map[string]any); !section {
+			out[key] = v
 		}
 	}
 	return out
+}
+
+// valueAt is what a config, as a map, has for a dotted key, nil for nothing.
+func valueAt(config map[string]any, key string) any {
+	var at any = config
+	for part := range strings.SplitSeq(key, ".") {
+		section, _ := at.(map[string]any) // nil has no keys
+		at = section[part]
+	}
+	return at
 }
 
 // settingKeys lists the keys of the settings of rows, in the order of the
