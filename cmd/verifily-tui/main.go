@@ -71,9 +71,10 @@ nested. A train.yaml is a plan of one job. Paths are relative to the current
 folder.
 
 Without decide.job every job is judged, and the verdict of the best by
-compare.metric is the batch's. A failure that can pass is a process that died,
-whose job goes on from its checkpoint, and one that ran out of memory, whose job
-starts again with a smaller batch and as many rows a step if that needs less.`
+compare.metric is the batch's, of equal ones that of the first. A failure that
+can pass is a process that died, whose job goes on from its checkpoint, and one
+that ran out of memory, whose job starts again with a smaller batch and as many
+rows a step if that needs less.`
 
 // run runs the command line and returns its exit code.
 func run(args []string, stdout, stderr io.Writer) int {

@@ -79,6 +79,20 @@ func TestShipOfNothing(t *testing.T) {
 	assert.Contains(t, sum.Problems[0], "no metric of a was held against a limit")
 }
 
+// TestEqualJobs: a verdict says that others were as good as the one that it is
+// about.
+func TestEqualJobs(t *testing.T) {
+	f := &fake{t: t, f1: map[string]float64{"a-1": 0.8, "a-4": 0.7}}
+	start := batchOf(t, "jobs: [{name: a, config: train.yaml, matrix: {seed: [1, 2, 3, 4]}}]\ndecide: {}\n")
+	sum, _ := start(t.Context(), batch.Options{Runner: f})
+	assert.Equal(t, "a-2", sum.DecisionJob)
+	var table, md strings.Builder
+	require.NoError(t, sum.WriteTable(&table, 0))
+	require.NoError(t, sum.WriteMarkdown(&md))
+	assert.Contains(t, table.String(), "\nSHIP: a-2, first of 2 with equal f1\n")
+	assert.Contains(t, md.String(), "**SHIP** (a-2, first of 2 with equal f1)")
+}
+
 func TestSummaryHasEvidence(t *testing.T) {
 	f := &fake{t: t, f1: map[string]float64{"human": 0.5, "sweep-1": 0.8, "sweep-2": 0.9, "sweep-3": 0.7}}
 	start := batchOf(t, `jobs:
@@ -111,7 +125,7 @@ slots: {cpu: 2}
 	assert.Contains(t, table.String(), "0.9000 [0.8000, 1.0000]")
 	assert.Contains(t, table.String(), "combination                 seeds  f1")
 	assert.Contains(t, table.String(), "sweep learning_rate=1.0e-3  3      0.8000 sd 0.1000")
-	assert.Contains(t, table.String(), "SHIP: sweep-2")
+	assert.Contains(t, table.String(), "SHIP: sweep-2\n")
 	assert.NotContains(t, table.String(), "\x1b")
 	head, _, _ := strings.Cut(narrow.String(), "\n")
 	assert.LessOrEqual(t, len(head), 100)

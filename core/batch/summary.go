@@ -49,9 +49,11 @@ type Summary struct {
 	Jobs     []Row   `json:"jobs"`
 	Groups   []Group `json:"groups"` // combinations with several seeds
 	// Decision is the verdict of the batch, that on DecisionJob.
-	Decision    string   `json:"decision" empty:"null"`
-	DecisionJob string   `json:"decision_job" empty:"null"`
-	Reasons     []string `json:"reasons"`
+	Decision    string `json:"decision" empty:"null"`
+	DecisionJob string `json:"decision_job" empty:"null"`
+	// DecisionNote says that others were as good as DecisionJob.
+	DecisionNote string   `json:"decision_note,omitempty"`
+	Reasons      []string `json:"reasons"`
 	// Problems say what could not be compared, judged or written.
 	Problems []string `json:"problems"`
 }
@@ -390,6 +392,15 @@ func (s *scheduler) decide(ctx context.Context, sum *Summary) (int, error) {
 		}
 		sortByMetric(judged, metric)
 		chosen = judged[0].Job
+		best, same := worth(judged[0], metric), 0
+		for _, r := range judged {
+			if worth(r, metric) == best {
+				same++
+			}
+		}
+		if same > 1 && !math.IsInf(best, -1) {
+			sum.DecisionNote = fmt.Sprintf("first of %d with equal %s", same, metric)
+		}
 	}
 	d := verdicts[chosen]
 	if d == nil {
@@ -423,18 +434,8 @@ func sortByMetric(rows []Row, metric string) {
 	if metric == "" {
 		metric = mainMetric(rows)
 	}
-	worth := func(r Row) float64 {
-		c, ok := r.Metrics[metric]
-		if !ok || math.IsNaN(c.Value) {
-			return math.Inf(-1)
-		}
-		if metrics.LowerIsBetter(metric) {
-			return -c.Value
-		}
-		return c.Value
-	}
 	slices.SortStableFunc(rows, func(a, b Row) int {
-		x, y := worth(a), worth(b)
+		x, y := worth(a, metric), worth(b, metric)
 		switch {
 		case x > y:
 			return -1
@@ -443,6 +444,18 @@ func sortByMetric(rows []Row, metric string) {
 		}
 		return 0
 	})
+}
+
+// worth is what a row has of a metric, the larger the better.
+func worth(r Row, metric string) float64 {
+	c, ok := r.Metrics[metric]
+	switch {
+	case !ok || math.IsNaN(c.Value):
+		return math.Inf(-1)
+	case metrics.LowerIsBetter(metric):
+		return -c.Value
+	}
+	return c.Value
 }
 
 // save writes the summary in its three forms.

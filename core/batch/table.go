@@ -245,13 +245,21 @@ func (sum *Summary) WriteTable(w io.Writer, width int) error {
 		fmt.Fprintf(&b, "\nstopped early: %s; the same command goes on\n", plain(sum.Stopped))
 	}
 	if sum.Decision != "" {
-		fmt.Fprintf(&b, "\n%s: %s\n", sum.Decision, sum.DecisionJob)
+		fmt.Fprintf(&b, "\n%s: %s\n", sum.Decision, sum.judged())
 		for _, reason := range sum.Reasons {
 			fmt.Fprintf(&b, "  - %s\n", plain(reason))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// judged is the job of the decision, with what there is to note about it.
+func (sum *Summary) judged() string {
+	if sum.DecisionNote == "" {
+		return sum.DecisionJob
+	}
+	return sum.DecisionJob + ", " + sum.DecisionNote
 }
 
 // writeColumns aligns the columns that hold anything.
@@ -281,7 +289,7 @@ func (sum *Summary) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\nPlan: `%s`\n\n", sum.BatchID, plain(filepath.Base(sum.Plan)))
 	if sum.Decision != "" {
-		fmt.Fprintf(&b, "**%s** (%s)\n\n", sum.Decision, sum.DecisionJob)
+		fmt.Fprintf(&b, "**%s** (%s)\n\n", sum.Decision, markdown(sum.judged()))
 		for _, reason := range sum.Reasons {
 			fmt.Fprintf(&b, "- %s\n", markdown(reason))
 		}

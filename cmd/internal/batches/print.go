@@ -85,7 +85,7 @@ const JSONHelp = `With --json, standard output holds one JSON object a line and 
               note (where it is not as planned)}],
               groups [{name, jobs, metrics {name: {n, mean, sd, low, high (null
               under 3 seeds)}}}],
-              decision, decision_job, reasons, problems
+              decision, decision_job, decision_note, reasons, problems
 
 The last line is summary. What does not apply is left out. A loss that is NaN or
 infinite is left out and named under non_finite with "nan", "inf" or "-inf".
