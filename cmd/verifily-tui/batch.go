@@ -110,10 +110,18 @@ func report(w io.Writer, err error) {
 		lines[i] = text.Escape(lines[i])
 	}
 	fmt.Fprintln(w, "verifily-tui: "+strings.Join(lines, "\n"))
-	var typed core.VerifilyTrainError
-	if errors.As(err, &typed) && typed.Fault().Hint != "" {
-		fmt.Fprintln(w, "hint: "+text.Escape(typed.Fault().Hint))
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintln(w, "hint: "+text.Escape(hint))
 	}
+}
+
+// hintOf is what helps against an error, empty where it does not say.
+func hintOf(err error) string {
+	var typed core.VerifilyTrainError
+	if errors.As(err, &typed) {
+		return typed.Fault().Hint
+	}
+	return ""
 }
 
 // signals are what the system asks of a batch.

@@ -65,7 +65,15 @@ func printEstimate(w io.Writer, e batch.Estimate, warned map[string]bool) {
 		fmt.Fprintf(w, "   %s\n", text.Escape(e.Note))
 	}
 	if e.Err != nil {
-		fmt.Fprintf(w, "   cannot start: %s\n", text.Escape(e.Err.Error()))
+		for i, line := range strings.Split(e.Err.Error(), "\n") {
+			if i == 0 {
+				line = "cannot start: " + line
+			}
+			fmt.Fprintf(w, "   %s\n", text.Escape(line))
+		}
+		if hint := hintOf(e.Err); hint != "" {
+			fmt.Fprintf(w, "   hint: %s\n", text.Escape(hint))
+		}
 	}
 	if p := e.Plan; p != nil {
 		fmt.Fprintf(w, "   %d steps on %s, %.0f MB, about %s\n", p.TotalSteps, p.Device, float64(p.MemoryBytes)/1e6, batches.Seconds(p.Seconds))
@@ -90,12 +98,13 @@ func printEstimateJSON(w io.Writer, e batch.Estimate) {
 		After   []string       `json:"after,omitempty"`
 		Note    string         `json:"note,omitempty"`
 		Error   string         `json:"error,omitempty"`
+		Hint    string         `json:"hint,omitempty"`
 		Steps   int            `json:"steps,omitempty"`
 		Memory  int64          `json:"memory_bytes,omitempty"`
 		Seconds float64        `json:"seconds,omitempty"`
 	}{Job: e.Job.Name, Changes: changes, After: e.Job.After, Note: e.Note}
 	if e.Err != nil {
-		line.Error = e.Err.Error()
+		line.Error, line.Hint = e.Err.Error(), hintOf(e.Err)
 	}
 	if e.Plan != nil {
 		line.Steps, line.Memory, line.Seconds = e.Plan.TotalSteps, e.Plan.MemoryBytes, e.Plan.Seconds

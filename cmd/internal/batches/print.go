@@ -90,7 +90,7 @@ const JSONHelp = `With --json, standard output holds one JSON object a line and 
 The last line is summary. What does not apply is left out. A loss that is NaN or
 infinite is left out and named under non_finite with "nan", "inf" or "-inf".
 With --dry-run a line is a job: job, changes {key: value}, after, note, error,
-steps, memory_bytes, seconds.`
+hint, steps, memory_bytes, seconds.`
 
 // linePrinter prints a line for what happens and no control characters.
 type linePrinter struct {
