@@ -327,7 +327,7 @@ func (r *planReader) checkNames() {
 				after = append(after, base)
 			}
 		}
-		slices.Sort(after)
+		slices.SortFunc(after, func(a, b string) int { return names[a] - names[b] }) // sweep-2 before sweep-10
 		j.After = slices.Compact(after)
 		if i > 0 && slices.Equal(j.After, p.Jobs[i-1].After) {
 			j.After = p.Jobs[i-1].After // those of a matrix share a list, which may be long

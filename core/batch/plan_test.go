@@ -104,6 +104,19 @@ retries: 1
 	assert.Equal(t, 1, p.Retries)
 }
 
+// TestAfterKeepsTheOrder: what a job waits for is in the order of the plan.
+func TestAfterKeepsTheOrder(t *testing.T) {
+	inFolder(t, map[string]string{"train.yaml": trainYAML})
+	p, err := batch.Parse("plan.yaml", []byte(`
+defaults: {config: train.yaml}
+jobs:
+  - {name: s, matrix: {seed: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}}
+  - {name: b, after: [s-2, s, s-10]}
+`))
+	require.NoError(t, err)
+	assert.Equal(t, names(p)[:10], p.Jobs[10].After)
+}
+
 // TestMatrixOfSettings: keys may be nested, and a value may be several settings
 // that belong together.
 func TestMatrixOfSettings(t *testing.T) {
