@@ -136,6 +136,7 @@ slots: {cpu: 2}
 		assert.LessOrEqual(t, len(line), 81, line)
 	}
 	assert.Contains(t, md.String(), "| sweep-2 | completed | seed=2 learning\\_rate=0.001 | 0.9000")
+	assert.Contains(t, md.String(), "| combination | seeds | f1 | eval\\_loss | exact\\_match | train\\_loss |\n| --- | --- | --- | --- | --- | --- |\n| sweep ")
 	assert.Contains(t, table.String(), "sweep-2  completed  seed=2 learning_rate=0.001  ")
 	assert.NotContains(t, narrow.String(), "settings", "where there is room only")
 	assert.Equal(t, 1+4*4, strings.Count(csv.String(), "\n"), "a line for each metric of each job")

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -325,15 +326,22 @@ func (sum *Summary) WriteMarkdown(w io.Writer) error {
 	return err
 }
 
+// writeMarkdownTable writes the columns that hold anything.
 func writeMarkdownTable(b *strings.Builder, head []string, rows [][]string) {
+	var kept []int
+	for i := range head {
+		if slices.ContainsFunc(rows, func(row []string) bool { return row[i] != "" }) {
+			kept = append(kept, i)
+		}
+	}
 	line := func(cells []string) {
-		for _, c := range cells {
-			b.WriteString("| " + markdown(c) + " ")
+		for _, i := range kept {
+			b.WriteString("| " + markdown(cells[i]) + " ")
 		}
 		b.WriteString("|\n")
 	}
 	line(head)
-	b.WriteString(strings.Repeat("| --- ", len(head)) + "|\n")
+	b.WriteString(strings.Repeat("| --- ", len(kept)) + "|\n")
 	for _, row := range rows {
 		line(row)
 	}
