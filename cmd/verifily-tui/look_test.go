@@ -36,8 +36,10 @@ func TestInTheBackground(t *testing.T) {
 	assert.Contains(t, out, "asked to stop: runs/batch_")
 	out, _, code = call(t, "batch", "follow", "--every", "1ms")
 	assert.Equal(t, batch.ExitInterrupted, code)
-	assert.Contains(t, out, "exit 130")
+	assert.Contains(t, out, "\ninterrupted\n")
 	assert.Contains(t, out, "asked for from elsewhere")
+	list, _, _ := call(t, "batch", "ls")
+	assert.Regexp(t, `  interrupted  \d of 3 completed`, list)
 	_, errs, code = call(t, "batch", "stop")
 	assert.Equal(t, batch.ExitToolError, code)
 	assert.Contains(t, errs, "no process works on it")
@@ -49,9 +51,9 @@ func TestInTheBackground(t *testing.T) {
 	for _, want := range []string{"a: completed", "b: completed", "c: completed", "exit 0"} {
 		assert.Contains(t, out, want)
 	}
-	list, _, code := call(t, "batch", "ls")
+	list, _, code = call(t, "batch", "ls")
 	assert.Zero(t, code)
-	assert.Contains(t, list, "exit 0      3 of 3 jobs")
+	assert.Contains(t, list, "exit 0       3 of 3 completed  ")
 	found, err := filepath.Glob("runs/batch_*/" + outputFile)
 	require.NoError(t, err)
 	require.Len(t, found, 1)

@@ -87,10 +87,12 @@ func TestLookAtResumedJob(t *testing.T) {
 		start("changed", "k2"), {Kind: recordRun, Job: "changed", Run: "run_2"},
 		{Kind: recordOpen},
 		start("same", "k1"), start("changed", "k3"),
-	}, []before{{Name: "same"}, {Name: "changed"}, {Name: "later"}})
+		{Kind: recordKeep, Job: "kept", Status: Completed, Seconds: 5},
+	}, []before{{Name: "same"}, {Name: "changed"}, {Name: "kept"}, {Name: "later"}})
 	assert.Equal(t, []Seen{
 		{Job: "same", Status: Running, Run: filepath.Join("runs", "run_1")},
 		{Job: "changed", Status: Running},
+		{Job: "kept", Status: Completed, Time: 5, Earlier: true},
 		{Job: "later", Status: Waiting},
 	}, l.Jobs)
 }

@@ -47,6 +47,8 @@ type Seen struct {
 	Run    string  `json:"run" empty:"null"` // folder
 	Error  string  `json:"error" empty:"null"`
 	Time   float64 `json:"seconds"`
+	// Earlier: it was over before the last start.
+	Earlier bool `json:"earlier,omitempty"`
 }
 
 // Open looks at the batch in a folder. It changes nothing.
@@ -135,7 +137,7 @@ func (l *Look) fill(records []record, names []before) {
 		case recordSkip:
 			j.Status, j.Error = Skipped, r.Error
 		case recordEnd, recordKeep:
-			j.Status, j.Error, j.Time = r.Status, r.Error, r.Seconds
+			j.Status, j.Error, j.Time, j.Earlier = r.Status, r.Error, r.Seconds, r.Kind == recordKeep
 		}
 	}
 }

@@ -44,6 +44,12 @@ func TestTextOfSeveralLines(t *testing.T) {
 	assert.Equal(t, `a: failed: 2 rows are bad; a.jsonl:1: no text; a.jsonl:2: \x1b[31m`, line)
 }
 
+func TestProgressOfNothing(t *testing.T) {
+	line, ok := lineOf(batch.Event{Kind: batch.EventProgress, Counts: map[batch.Status]int{batch.Completed: 8}})
+	assert.True(t, ok)
+	assert.Equal(t, "8 of 8 jobs done", line)
+}
+
 func TestLiveOutput(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "screen"))
 	require.NoError(t, err)

@@ -119,10 +119,8 @@ func (l *looker) list() error {
 	} else if len(looks) == 0 && len(unreadable) == 0 {
 		fmt.Fprintf(l.stdout, "there are no batches in %s\n", Path(l.runsDir))
 	}
-	for _, look := range looks {
-		if !l.asJSON {
-			fmt.Fprintf(l.stdout, "%s  %-8s  %3d of %s  %s\n", text.Escape(look.BatchID), phase(look), over(look.Counts), Jobs(len(look.Jobs)), Path(look.PlanPath))
-		}
+	if !l.asJSON {
+		l.printList(looks)
 	}
 	if len(unreadable) > 0 {
 		return unreadable[0]
@@ -130,9 +128,33 @@ func (l *looker) list() error {
 	return nil
 }
 
+func (l *looker) printList(looks []*batch.Look) {
+	widest := 0
+	for _, look := range looks {
+		widest = max(widest, text.Width(countsText(look)))
+	}
+	for _, look := range looks {
+		fmt.Fprintf(l.stdout, "%s  %-11s  %s  %s\n", text.Escape(look.BatchID), phase(look), text.Pad(countsText(look), widest), Path(look.PlanPath))
+	}
+}
+
+// countsText says how many jobs are complete, and what became of others.
+func countsText(look *batch.Look) string {
+	out := fmt.Sprintf("%d of %d completed", look.Counts[batch.Completed], len(look.Jobs))
+	for _, status := range []batch.Status{batch.Failed, batch.Skipped, batch.Interrupted} {
+		if n := look.Counts[status]; n > 0 {
+			out += fmt.Sprintf(", %d %s", n, status)
+		}
+	}
+	return out
+}
+
 // phase says in a word or two what goes on with a batch.
 func phase(look *batch.Look) string {
 	if look.Phase == batch.PhaseOver && look.Exit != nil {
+		if *look.Exit == batch.ExitInterrupted {
+			return string(batch.Interrupted)
+		}
 		return "exit " + strconv.Itoa(*look.Exit)
 	}
 	return string(look.Phase)
@@ -243,7 +265,7 @@ func (l *looker) follow(ctx context.Context, dir string) error {
 				tell(batch.Event{Kind: batch.EventNote, Job: j.Job, Text: strings.TrimSpace("is running  " + relative(j.Run)), Run: j.Run})
 				continue
 			}
-			tell(batch.Event{Kind: batch.EventEnd, Job: j.Job, Status: j.Status, Run: j.Run, Seconds: j.Time, Text: j.Error})
+			tell(batch.Event{Kind: batch.EventEnd, Job: j.Job, Status: j.Status, Run: j.Run, Seconds: j.Time, Earlier: j.Earlier, Text: j.Error})
 		}
 		if look.Phase != batch.PhaseRunning {
 			return l.last(look, tell)

@@ -171,7 +171,7 @@ func lineOf(ev batch.Event) (line string, ok bool) {
 		for i := range ev.Running {
 			parts[i] = progressText(&ev.Running[i])
 		}
-		return doneText(ev.Counts) + " | " + strings.Join(parts, " | "), true
+		return strings.Join(append([]string{doneText(ev.Counts)}, parts...), " | "), true
 	case batch.EventRetry:
 		return subject(fmt.Sprintf("attempt %d follows: %s", ev.Attempt, oneLine(ev.Text))), true
 	case batch.EventEnd:

@@ -27,7 +27,8 @@ DOCUMENTS of runs and batch:
   batch ls        a list of batches, each: batch_id, plan_path, created_at,
                   number, dir, phase (running, over or killed), exit_code,
                   holder {host, pid, time}, counts {status: jobs}, jobs [{job,
-                  status, run, error, seconds}]
+                  status, run, error, seconds, earlier (it was over before
+                  the last start)}]
   batch show      one such batch
 
 runs follow prints the lines of train; batch follow those of verifily-tui
