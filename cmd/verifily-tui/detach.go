@@ -60,7 +60,7 @@ func detach(args []string, stdout, stderr io.Writer) int {
 		return batch.ExitToolError
 	}
 	dir = text.Escape(dir)
-	fmt.Fprintf(stdout, "running in the background as process %d: %s\nfollow it:  verifily-tui batch follow %s\nstop it:    verifily-tui batch stop %s\n", cmd.Process.Pid, dir, dir, dir)
+	fmt.Fprintf(stdout, "running in the background as process %d: %s\nfollow it:  verifily batch follow %s\nstop it:    verifily batch stop %s\n", cmd.Process.Pid, dir, dir, dir)
 	return 0
 }
 

@@ -90,7 +90,7 @@ func run(args []string, stdout, stderr io.Writer) int {
   verifily-tui --batch plan.yaml
   verifily-tui --batch train.yaml --json
   verifily-tui --batch plan.yaml --detach
-  verifily-tui batch follow`,
+  verifily batch follow`,
 		Args:              cobra.NoArgs,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -119,7 +119,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	opt.flags(cmd.Flags())
 	screen.flags(cmd.Flags())
-	cmd.AddCommand(batches.Command("verifily-tui", stdout, &code), &cobra.Command{Use: "plan", Short: "How a plan is written", Long: planHelp},
+	cmd.AddCommand(batches.Command(stdout, &code), &cobra.Command{Use: "plan", Short: "How a plan is written", Long: planHelp},
 		&cobra.Command{Use: "json", Short: "What --json prints", Long: batches.JSONHelp})
 	cmd.SetVersionTemplate("verifily-tui {{.Version}}\n")
 	cmd.SetArgs(args)

@@ -8,7 +8,7 @@ import (
 
 // batch is the commands that look at batches; verifily-tui --batch runs them.
 func (a *app) batch() *cobra.Command {
-	cmd := batches.Command("verifily", a.stdout, &a.verdict)
+	cmd := batches.Command(a.stdout, &a.verdict)
 	for _, c := range append(cmd.Commands(), cmd) {
 		c.Annotations = judging
 	}

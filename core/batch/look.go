@@ -280,7 +280,7 @@ func Find(name, runsDir string) (string, error) {
 			reason = fmt.Sprintf("there is no batch %q", name)
 		}
 		return "", &fault.ConfigError{Detail: fault.Detail{Op: "find batch", Path: runsDir, Reason: reason,
-			Hint: "batch ls lists them; --runs-dir names another folder"}}
+			Hint: "verifily batch ls lists them; --runs-dir names another folder"}}
 	}
 	return found, nil
 }

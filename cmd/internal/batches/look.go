@@ -24,24 +24,23 @@ import (
 // looker is the commands that look at batches from elsewhere.
 type looker struct {
 	stdout  io.Writer
-	program string
 	runsDir string
 	asJSON  bool
 	every   time.Duration
 	code    *int // exit code of the program
 }
 
-// Command returns the commands of a program that look at batches which other
-// processes run. code receives the exit code of a batch that was followed.
-func Command(program string, stdout io.Writer, code *int) *cobra.Command {
-	l := &looker{stdout: stdout, program: program, code: code}
+// Command returns the commands that look at batches which other processes run.
+// Examples and hints name verifily, whichever program has them. code receives the exit code of a batch that was followed.
+func Command(stdout io.Writer, code *int) *cobra.Command {
+	l := &looker{stdout: stdout, code: code}
 	cmd := &cobra.Command{Use: "batch", Short: "List, show, follow and stop batches from elsewhere",
 		Long: `Look at batches from any login on the same machine or file system. A batch is
 named by its folder, or by the end of its name; without a name it is the newest.
 verifily-tui --batch PLAN starts one.
 
 Exit codes: follow ends with that of the batch; else 0, or 4 for an error.`,
-		Example: fmt.Sprintf("  %[1]s batch ls\n  %[1]s batch follow\n  %[1]s batch show 4c1f2e\n  %[1]s batch stop runs/batch_20260101_220000_4c1f2e", program),
+		Example: "  verifily batch ls\n  verifily batch follow\n  verifily batch show 4c1f2e\n  verifily batch stop runs/batch_20260101_220000_4c1f2e",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.Args = func(_ *cobra.Command, args []string) error { return knownCommand(cmd, args) }
 	cmd.PersistentFlags().StringVar(&l.runsDir, "runs-dir", "runs", "`FOLDER` of the runs")
@@ -277,7 +276,7 @@ func (l *looker) follow(ctx context.Context, dir string) error {
 		select {
 		case <-ctx.Done():
 			if !l.asJSON {
-				fmt.Fprintf(l.stdout, "not followed any more; the batch goes on (%s batch stop ends it)\n", l.program)
+				fmt.Fprintln(l.stdout, "not followed any more; the batch goes on (verifily batch stop ends it)")
 			}
 			return nil
 		case <-time.After(min(lookEvery, every)):
