@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/verifily/verifily-tui/core/filter"
-	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/tui/source"
 )
@@ -102,12 +101,7 @@ func newRow(e *runs.Entry) *row {
 	if r.started.IsZero() {
 		r.started = e.Modified
 	}
-	for _, name := range []string{metrics.Primary(e.Meta.Task), metrics.NameF1, metrics.NameAccuracy, "eval_accuracy"} {
-		if v, ok := e.Meta.Metrics[name]; ok && name != "" {
-			r.metric, r.value, r.has = name, v, true
-			break
-		}
-	}
+	r.metric, r.value, r.has = filter.Primary(&e.Meta)
 	r.words = strings.Join([]string{r.name, e.Name, clip(e.Meta.DatasetVersion, mostName), clip(e.Meta.BaseModel, mostName)}, " ")
 	return r
 }
@@ -149,13 +143,7 @@ type fielder struct {
 
 // Field implements filter.Row.
 func (f fielder) Field(key string) (filter.Value, bool) {
-	switch key {
-	case "metric", "score":
-		if f.has {
-			return filter.Number(f.value)
-		}
-		return filter.Value{}, false
-	case "decision":
+	if key == "decision" {
 		if f.brief != nil && f.brief.Decision != nil {
 			return filter.Text(f.brief.Decision.Recommendation)
 		}
@@ -168,7 +156,7 @@ func (f fielder) Field(key string) (filter.Value, bool) {
 }
 
 // known are the keys that need no config.
-var known = append([]string{"metric", "score", "decision"}, filter.RunKeys...)
+var known = append([]string{"decision"}, filter.RunKeys...)
 
 func (t *table) setFilter(s string) {
 	t.filter = s

@@ -55,8 +55,10 @@ func (a *app) runsList(runsDir *string) *cobra.Command {
 		Long: `List the runs of a folder. A filter is words, which names, ids, models and data
 are searched for, and conditions such as status:completed, f1>0.8, age<2d or
 name~warm; all of them must hold. The keys are name, id, status, task, model,
-data, device, seed, age, duration, decision, every metric, and every key of the
-configuration, such as training.learning_rate.
+data, device, seed, age, duration, decision, every metric and metric (the primary
+one), every key of the configuration by its dotted name or the last part of it,
+such as training.learning_rate, learning_rate or lr for short, and every tag of
+the data.
 
 --sort takes one of these keys: metrics sort best first, the others upwards;
 a minus before the key turns that round. Runs without a value come last.`,
@@ -107,9 +109,7 @@ func (a *app) listRuns(dir, where, sort string) error {
 	out := show.Runs{Dir: shortPath(dir), Total: len(entries)}
 	for _, r := range list {
 		out.List = append(out.List, r.shown())
-		if _, ok := r.entry.Meta.Metrics[key]; ok {
-			out.Metric = key
-		}
+		out.Metric = cmp.Or(metricOf(r, key), out.Metric)
 	}
 	return a.printer.ListedRuns(out)
 }
@@ -128,7 +128,7 @@ func order(a, b *listedRun, key string, reverse bool) int {
 	c := cmp.Compare(strings.ToLower(x.Text), strings.ToLower(y.Text))
 	if x.IsNumber {
 		c = cmp.Compare(x.Number, y.Number)
-		if _, isMetric := a.entry.Meta.Metrics[key]; isMetric && !metrics.LowerIsBetter(key) {
+		if name := metricOf(a, key); name != "" && !metrics.LowerIsBetter(name) {
 			c = -c
 		}
 	}
@@ -136,6 +136,18 @@ func order(a, b *listedRun, key string, reverse bool) int {
 		return -c
 	}
 	return c
+}
+
+// metricOf is the metric that a key stands for, empty where it is none.
+func metricOf(r *listedRun, key string) string {
+	if slices.Contains(filter.PrimaryKeys, key) {
+		name, _, _ := filter.Primary(&r.entry.Meta)
+		return name
+	}
+	if _, ok := r.entry.Meta.Metrics[key]; ok {
+		return key
+	}
+	return ""
 }
 
 // rank puts what is true first.
@@ -149,11 +161,11 @@ func rank(b bool) int {
 // listedRun is a run as filters see it. What is not in run_meta.json is read
 // when a filter asks for it.
 type listedRun struct {
-	entry  *runs.Entry
-	now    time.Time
-	config map[string]any // leaves by dotted key, nil until asked for
-	judged bool           // decision was looked for
-	said   string
+	entry    *runs.Entry
+	now      time.Time
+	settings *filter.Settings // nil until asked for
+	judged   bool             // decision was looked for
+	said     string
 }
 
 // Words implements filter.Row.
@@ -173,35 +185,10 @@ func (r *listedRun) Field(key string) (filter.Value, bool) {
 	if v, ok := filter.Run(r.entry, key, r.now); ok {
 		return v, true
 	}
-	return r.setting(key)
-}
-
-// setting is a value of the configuration.
-func (r *listedRun) setting(key string) (filter.Value, bool) {
-	if r.config == nil {
-		r.config = map[string]any{}
-		if run, err := runs.Open(r.entry.Dir); err == nil {
-			if cfg, err := run.Config(); err == nil { // without one there are no values
-				flatten(r.config, "", cfg)
-			}
-		}
+	if r.settings == nil {
+		r.settings = filter.ReadSettings(r.entry.Dir)
 	}
-	for name, v := range r.config {
-		if strings.EqualFold(name, key) {
-			return filter.Setting(v)
-		}
-	}
-	return filter.Value{}, false
-}
-
-func flatten(out map[string]any, at string, m map[string]any) {
-	for key, v := range m {
-		if inner, ok := v.(map[string]any); ok {
-			flatten(out, at+key+".", inner)
-			continue
-		}
-		out[at+key] = v
-	}
+	return filter.Setting(r.settings.Value(key))
 }
 
 // age is how many seconds ago the run started.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs"
 )
 
@@ -32,7 +33,21 @@ func Setting(v any) (Value, bool) {
 
 // RunKeys are the keys that Run knows besides the metrics of a run.
 var RunKeys = []string{"status", "name", "id", "run", "task", "model", "base_model", "data", "dataset", "device",
-	"seed", "age", "duration"}
+	"seed", "age", "duration", "metric", "score"}
+
+// PrimaryKeys are those of them that stand for the primary metric.
+var PrimaryKeys = []string{"metric", "score"}
+
+// Primary is the metric that a run is judged by first, and its value; false
+// where it has none.
+func Primary(m *runs.Meta) (name string, value float64, ok bool) {
+	for _, name := range []string{metrics.Primary(m.Task), metrics.NameF1, metrics.NameAccuracy, "eval_accuracy"} {
+		if v, ok := m.Metrics[name]; ok && name != "" {
+			return name, v, true
+		}
+	}
+	return "", 0, false
+}
 
 // RunName is the name of a run for people: its own, else that of its folder.
 func RunName(e *runs.Entry) string { return cmp.Or(e.Meta.RunName, e.Name) }
@@ -72,6 +87,11 @@ func Run(e *runs.Entry, key string, now time.Time) (Value, bool) {
 		return Number(now.Sub(Started(e)).Seconds())
 	case "duration":
 		return Number(m.DurationSeconds)
+	case "metric", "score":
+		if _, v, ok := Primary(m); ok {
+			return Number(v)
+		}
+		return Value{}, false
 	}
 	for name, v := range m.Metrics {
 		if strings.EqualFold(name, key) {

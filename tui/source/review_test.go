@@ -176,12 +176,3 @@ func TestInputs(t *testing.T) {
 	assert.NotEmpty(t, in.Environment)
 	assert.Equal(t, "dataset_version", in.Data[0].Name)
 }
-
-// TestConfigValuesOfTags finds runs by what their data is made of.
-func TestConfigValuesOfTags(t *testing.T) {
-	s, dir := run(t, map[string]string{"run_meta.json": meta, "config.yaml": "seed: 1\n",
-		"manifest.json":          `{"tag_schema": {"Source": {"type": "string", "values": ["human", "web"]}, "empty": {"values": []}}}`,
-		"eval/eval_results.json": `{"overall": {"f1": 1}, "slices": {"level": {"low": {"n": 1}, "high": {"n": 2}}}}`})
-	got := s.ConfigValues([]string{dir}, []string{"seed", "source", "level", "empty", "none"})
-	assert.Equal(t, map[string]any{"seed": 1, "source": "human web", "level": "high low"}, got[dir])
-}

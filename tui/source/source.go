@@ -13,11 +13,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/compare"
+	"github.com/verifily/verifily-tui/core/filter"
 	"github.com/verifily/verifily-tui/runs"
 )
 
@@ -218,55 +218,18 @@ func sameFolder(a, b string) bool {
 	return errX == nil && errY == nil && x == y
 }
 
-// ConfigValues reads some keys of the configs of many runs: by folder, then
-// key. A key matches the leaf of that dotted name, or whose last part it is, or
-// else a tag of the data, of which it has all values.
-// Runs without a config are there, without values.
+// ConfigValues reads some keys of the configs of many runs, or else tags of
+// their data: by folder, then key. Runs without a value are there, without it.
 func (s *Source) ConfigValues(dirs, keys []string) map[string]map[string]any {
 	out := make(map[string]map[string]any, len(dirs))
 	for _, dir := range dirs {
-		found := map[string]any{}
+		found, settings := map[string]any{}, filter.ReadSettings(dir)
 		out[dir] = found
-		run, err := runs.Open(dir)
-		if err != nil {
-			continue
-		}
-		config, err := run.Config()
-		if err != nil {
-			continue
-		}
-		flat := compare.Flatten(config)
 		for _, key := range keys {
-			if v, ok := Leaf(flat, key); ok {
+			if v := settings.Value(key); v != nil {
 				found[key] = v
-			} else if values, ok := tagValues(run, key); ok {
-				found[key] = values
 			}
 		}
 	}
 	return out
-}
-
-// aliases are customary short names of config keys.
-var aliases = map[string]string{
-	"lr": "learning_rate", "epochs": "num_epochs", "bs": "batch_size", "rank": "r", "steps": "max_steps",
-}
-
-// Leaf finds a leaf of a flat config by its dotted name, the last part of it,
-// or an alias. Of several the first in order of name counts.
-func Leaf(flat map[string]any, key string) (any, bool) {
-	if v, ok := flat[key]; ok {
-		return v, true
-	}
-	if long, ok := aliases[key]; ok {
-		key = long
-	}
-	best := ""
-	for name := range flat {
-		if strings.HasSuffix(strings.ToLower(name), "."+key) && (best == "" || name < best) {
-			best = name
-		}
-	}
-	v, ok := flat[best]
-	return v, ok && best != ""
 }

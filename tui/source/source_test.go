@@ -126,17 +126,6 @@ func TestLabel(t *testing.T) {
 	assert.Equal(t, "ambiguous", hard.Examples[0].Label, "the last verdict counts")
 }
 
-func TestLeaf(t *testing.T) {
-	flat := map[string]any{"training.learning_rate": 0.1, "a.batch_size": 1, "b.batch_size": 2, "seed": 3}
-	for key, want := range map[string]any{"lr": 0.1, "learning_rate": 0.1, "batch_size": 1, "b.batch_size": 2, "seed": 3} {
-		got, ok := source.Leaf(flat, key)
-		assert.True(t, ok, key)
-		assert.Equal(t, want, got, key)
-	}
-	_, ok := source.Leaf(flat, "rate")
-	assert.False(t, ok)
-}
-
 func TestSettings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "s.json")
 	assert.Equal(t, source.Settings{}, source.ReadSettings(path))
