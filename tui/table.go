@@ -145,7 +145,7 @@ type fielder struct {
 func (f fielder) Field(key string) (filter.Value, bool) {
 	if key == "decision" {
 		if f.brief != nil && f.brief.Decision != nil {
-			return filter.Text(f.brief.Decision.Recommendation)
+			return filter.Choice(key, f.brief.Decision.Recommendation)
 		}
 		return filter.Value{}, false
 	}

@@ -54,7 +54,9 @@ func (a *app) runsList(runsDir *string) *cobra.Command {
 		Short: "List runs, the newest first",
 		Long: `List the runs of a folder. A filter is words, which names, ids, models and data
 are searched for, and conditions such as status:completed, f1>0.8, age<2d or
-name~warm; all of them must hold. The keys are name, id, status, task, model,
+name~warm; all of them must hold. A status, a decision and a task are named whole,
+in capitals or not, or by how they alone begin: decision:ship leaves DONT_SHIP
+out. The keys are name, id, status, task, model,
 data, device, seed, age, duration, decision, every metric and metric (the primary
 one), every key of the configuration by its dotted name or the last part of it,
 such as training.learning_rate, learning_rate or lr for short, and every tag of
@@ -180,7 +182,7 @@ func (r *listedRun) name() string { return filter.RunName(r.entry) }
 func (r *listedRun) Field(key string) (filter.Value, bool) {
 	key = strings.ToLower(key)
 	if key == "decision" {
-		return filter.Text(r.decision())
+		return filter.Choice(key, r.decision())
 	}
 	if v, ok := filter.Run(r.entry, key, r.now); ok {
 		return v, true

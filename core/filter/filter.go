@@ -20,6 +20,8 @@ type Value struct {
 	Number float64
 	// IsNumber says that Number holds the value; Text may hold it as well.
 	IsNumber bool
+	// OneOf lists what the text can be, nil where it can be anything.
+	OneOf []string
 }
 
 // Row is what a query is asked about.
@@ -189,6 +191,9 @@ func word(w string, text []string) bool {
 }
 
 func (p predicate) holds(v Value) bool {
+	if p.op == ":" && v.OneOf != nil {
+		return p.picks(v.Text, v.OneOf)
+	}
 	if p.op == "~" || p.op == ":" && !(v.IsNumber && p.isNumber) {
 		return strings.Contains(strings.ToLower(v.Text), strings.ToLower(p.text))
 	}
@@ -214,4 +219,12 @@ func (p predicate) holds(v Value) bool {
 		return !strings.EqualFold(v.Text, p.text)
 	}
 	return false
+}
+
+// picks says whether the predicate names a value of a closed set: all of it, or
+// how it alone begins.
+func (p predicate) picks(value string, set []string) bool {
+	begins := func(s string) bool { return strings.HasPrefix(strings.ToLower(s), strings.ToLower(p.text)) }
+	return strings.EqualFold(value, p.text) || begins(value) &&
+		!slices.ContainsFunc(set, func(other string) bool { return begins(other) && !strings.EqualFold(other, value) })
 }

@@ -1,6 +1,7 @@
 package filter_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -61,6 +62,37 @@ func TestMatch(t *testing.T) {
 		require.NoError(t, err, query)
 		assert.Equal(t, want, q.Match(warm), query)
 	}
+}
+
+func TestMatchOfClosedSets(t *testing.T) {
+	for query, want := range map[string]string{
+		"decision:SHIP":             "SHIP",
+		"decision:ship":             "SHIP",
+		"decision=ship":             "SHIP",
+		"decision:s":                "SHIP",
+		"decision:dont":             "DONT_SHIP",
+		"decision=dont":             "",
+		"decision:DONT_SHIP":        "DONT_SHIP",
+		"decision!=ship":            "DONT_SHIP INVESTIGATE later",
+		"decision~ship":             "SHIP DONT_SHIP",
+		"decision:_ship":            "",
+		"decision:lat":              "later",
+		"decision:later decision:l": "later",
+	} {
+		q, err := filter.Parse(query)
+		require.NoError(t, err, query)
+		var got []string
+		for _, s := range []string{"SHIP", "DONT_SHIP", "INVESTIGATE", "later"} {
+			v, _ := filter.Choice("decision", s)
+			if q.Match(row{"decision": v}) {
+				got = append(got, s)
+			}
+		}
+		assert.Equal(t, want, strings.Join(got, " "), query)
+	}
+	q, err := filter.Parse("status:r")
+	require.NoError(t, err)
+	assert.False(t, q.Match(row{"status": {Text: "ready", OneOf: []string{"running", "ready"}}}), "more than one begins so")
 }
 
 func TestParseErrors(t *testing.T) {

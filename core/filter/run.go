@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/core/metrics"
 	"github.com/verifily/verifily-tui/runs"
 )
@@ -34,6 +35,17 @@ func Setting(v any) (Value, bool) {
 // RunKeys are the keys that Run knows besides the metrics of a run.
 var RunKeys = []string{"status", "name", "id", "run", "task", "model", "base_model", "data", "dataset", "device",
 	"seed", "age", "duration", "metric", "score"}
+
+// Closed lists what the values of some keys can be.
+var Closed = map[string][]string{
+	"status": {string(runs.StatusPending), string(runs.StatusRunning), string(runs.StatusCompleted), string(runs.StatusFailed),
+		string(runs.StatusInterrupted), string(runs.StatusDryRun)},
+	"decision": {decision.Ship, decision.DontShip, decision.Investigate},
+	"task":     metrics.Tasks(),
+}
+
+// Choice is a text out of the closed set of a key; none where it is empty.
+func Choice(key, s string) (Value, bool) { return Value{Text: s, OneOf: Closed[key]}, s != "" }
 
 // PrimaryKeys are those of them that stand for the primary metric.
 var PrimaryKeys = []string{"metric", "score"}
@@ -71,9 +83,9 @@ func Run(e *runs.Entry, key string, now time.Time) (Value, bool) {
 	case "id", "run":
 		return Text(e.Name)
 	case "status":
-		return Text(string(e.Status))
+		return Choice(key, string(e.Status))
 	case "task":
-		return Text(m.Task)
+		return Choice(key, m.Task)
 	case "model", "base_model":
 		return Text(m.BaseModel)
 	case "data", "dataset":
