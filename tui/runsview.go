@@ -78,7 +78,7 @@ func (m *Model) askFilter() tea.Cmd {
 		typed:  func(m *Model, s string) { m.table.setFilter(s) },
 		done:   func(m *Model, s string) tea.Cmd { m.table.setFilter(s); return nil },
 		cancel: func(m *Model) { m.table.setFilter(before) },
-		wrong:  func(m *Model) string { return m.table.wrong },
+		wrong:  func(m *Model) string { return m.table.complaint() },
 	}
 	return nil
 }
@@ -130,8 +130,8 @@ func (m *Model) runsSubject() (left, right string) {
 	}
 	if t.filter != "" && m.entry == nil {
 		right = "filter: " + t.filter
-		if t.wrong != "" {
-			right = "! " + t.wrong
+		if wrong := t.complaint(); wrong != "" {
+			right = "! " + wrong
 		}
 	}
 	return left, right
@@ -205,8 +205,12 @@ func (m *Model) drawRuns(c *screen.Canvas, r plot.Rect) {
 			said{screen.Dim, "Another folder is shown by verifily-tui --runs-dir DIR."})
 		return
 	case len(t.shown) == 0:
-		sayIn(c, r, said{screen.Text | screen.Bold, "no run passes the filter"},
-			said{screen.Dim, "/ changes it, esc takes it away: " + t.filter})
+		lines := []said{{screen.Text | screen.Bold, "no run passes the filter"},
+			{screen.Dim, "/ changes it, esc takes it away: " + t.filter}}
+		if t.unmet != "" {
+			lines = append(lines, said{screen.Bad, "! " + t.unmet})
+		}
+		sayIn(c, r, lines...)
 		return
 	}
 	columns := t.layout(tableLeft, c.Width()-tableLeft-1)

@@ -38,7 +38,8 @@ type table struct {
 
 	filter    string
 	query     filter.Query
-	wrong     string // what is not right about the filter
+	wrong     string // what is not right about the filter as it is written
+	unmet     string // what of it no run has
 	sort      string // id of a column
 	reverse   bool
 	hidden    map[string]bool
@@ -141,6 +142,9 @@ type fielder struct {
 	brief *source.Brief
 }
 
+// Entry implements filter.RunRow.
+func (f fielder) Entry() *runs.Entry { return &f.e }
+
 // Field implements filter.Row.
 func (f fielder) Field(key string) (filter.Value, bool) {
 	if key == "decision" {
@@ -227,6 +231,10 @@ func (t *table) update(briefs map[string]*loaded[*source.Brief], now time.Time) 
 			t.shown = append(t.shown, r)
 		}
 	}
+	t.unmet = ""
+	if len(t.all) > 0 && !t.extraBusy && len(t.unlearned(1)) == 0 {
+		t.unmet = t.query.Check(t.rows)
+	}
 	by := columnOf(t.sort)
 	slices.SortStableFunc(t.shown, func(a, b *row) int { return by.order(t, a, b, t.reverse) })
 	if t.place() < 0 {
@@ -240,6 +248,18 @@ func (t *table) update(briefs map[string]*loaded[*source.Brief], now time.Time) 
 	}
 	t.follow()
 }
+
+// rows yields all runs for a filter.
+func (t *table) rows(yield func(filter.RunRow) bool) {
+	for _, r := range t.all {
+		if !yield(fielder{r, t.now, t.brief(r.dir)}) {
+			return
+		}
+	}
+}
+
+// complaint is what is not right about the filter, empty where all is.
+func (t *table) complaint() string { return cmp.Or(t.wrong, t.unmet) }
 
 func (t *table) brief(dir string) *source.Brief {
 	if b := t.briefs[dir]; b != nil {

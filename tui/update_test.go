@@ -54,7 +54,11 @@ func TestFilter(t *testing.T) {
 		press(m, "esc")
 		assert.Len(t, names(m), 5, "esc takes the filter away")
 	}
-	m := start(t, 80, 24, "/", "human", "enter", "/", " x", "esc")
+	m := start(t, 80, 24, "/", "lr>0 status:foo")
+	assert.Contains(t, m.canvas().Plain(), `! no run has the status "foo"; it is pending,`)
+	press(m, "esc", "/", "learning_rat<1", "enter")
+	assert.Contains(t, m.canvas().Plain(), `! no run has "learning_rat"; did you mean learning_rate?`)
+	m = start(t, 80, 24, "/", "human", "enter", "/", " x", "esc")
 	assert.Equal(t, "human", m.table.filter, "esc takes back what was typed")
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -94,17 +95,24 @@ func (a *app) listRuns(dir, where, sort string) error {
 		return &core.ConfigError{Detail: fault.Detail{Op: "list runs", Path: dir, Err: cause(err), Hint: "name the folder of the runs with --runs-dir"}}
 	}
 	now := time.Now()
-	var list []*listedRun
+	var all, list []*listedRun
 	for i := range entries {
 		r := &listedRun{entry: &entries[i], now: now}
+		all = append(all, r)
 		if query.Match(r) {
 			list = append(list, r)
+		}
+	}
+	if len(all) > 0 {
+		if wrong := query.Check(rows(all)); wrong != "" {
+			return usage("--filter: "+wrong, "see verifily runs ls --help")
 		}
 	}
 	key := strings.TrimPrefix(sort, "-")
 	if key != "" {
 		if !slices.ContainsFunc(list, func(r *listedRun) bool { _, ok := r.Field(key); return ok }) && len(list) > 0 {
-			return usage(fmt.Sprintf("--sort: no run has a value for %q", key), "see verifily runs ls --help for the keys")
+			reason := cmp.Or(filter.NoRun(strings.ToLower(key), rows(all)), fmt.Sprintf("no run has a value for %q", key))
+			return usage("--sort: "+reason, "see verifily runs ls --help for the keys")
 		}
 		slices.SortStableFunc(list, func(a, b *listedRun) int { return order(a, b, key, key != sort) })
 	}
@@ -114,6 +122,17 @@ func (a *app) listRuns(dir, where, sort string) error {
 		out.Metric = cmp.Or(metricOf(r, key), out.Metric)
 	}
 	return a.printer.ListedRuns(out)
+}
+
+// rows are runs for a filter.
+func rows(list []*listedRun) iter.Seq[filter.RunRow] {
+	return func(yield func(filter.RunRow) bool) {
+		for _, r := range list {
+			if !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 // order compares two runs by a key: metrics best first, other values upwards,
@@ -175,6 +194,9 @@ func (r *listedRun) Words() string {
 	m := &r.entry.Meta
 	return strings.Join([]string{r.name(), r.entry.Name, m.BaseModel, m.DatasetVersion}, " ")
 }
+
+// Entry implements filter.RunRow.
+func (r *listedRun) Entry() *runs.Entry { return r.entry }
 
 func (r *listedRun) name() string { return filter.RunName(r.entry) }
 

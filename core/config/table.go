@@ -99,6 +99,9 @@ func init() {
 	}
 }
 
+// Keys lists the keys of a train.yaml, dotted, in order.
+func Keys() []string { return slices.Clone(keys) }
+
 func ours(f field) field {
 	f.extra = true
 	return f
