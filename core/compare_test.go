@@ -54,7 +54,12 @@ func TestCompareFindsRuns(t *testing.T) {
 		require.ErrorContains(t, err, says)
 		assert.Contains(t, evalErr.Hint, "run_")
 	}
-	_, err := core.Compare(context.Background(), core.CompareOptions{Runs: []string{"none"}, RunsDir: filepath.Join(root, "nowhere")})
+	listed, err := runs.List(root)
+	require.NoError(t, err)
+	_, err = core.FindRun("twin", root)
+	require.ErrorAs(t, err, &evalErr)
+	assert.Regexp(t, "^use an id, the newest first: "+listed[0].Name+` \(\d+s ago\), `+listed[1].Name+` \(\d+s ago\)$`, evalErr.Hint)
+	_, err = core.Compare(context.Background(), core.CompareOptions{Runs: []string{"none"}, RunsDir: filepath.Join(root, "nowhere")})
 	require.ErrorAs(t, err, &evalErr)
 	_, err = core.Compare(context.Background(), core.CompareOptions{Runs: []string{a}, RunsDir: root})
 	var configErr *core.ConfigError

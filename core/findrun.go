@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/verifily/verifily-tui/core/fault"
+	"github.com/verifily/verifily-tui/core/filter"
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 )
 
@@ -37,7 +40,8 @@ func findRun(op, name, dir string) (string, error) {
 	if err != nil {
 		return "", evalError("list runs", dir, err, "")
 	}
-	var found, repeats, known []string
+	var found, repeats []runs.Entry
+	var known []string
 	for _, e := range entries {
 		known = append(known, e.Name)
 		if e.Name == name || e.Meta.RunID == name {
@@ -46,9 +50,9 @@ func findRun(op, name, dir string) (string, error) {
 		switch {
 		case e.Meta.RunName != name || name == "":
 		case e.Meta.Repeats != "":
-			repeats = append(repeats, e.Dir)
+			repeats = append(repeats, e)
 		default:
-			found = append(found, e.Dir)
+			found = append(found, e)
 		}
 	}
 	if len(found) == 0 {
@@ -56,7 +60,7 @@ func findRun(op, name, dir string) (string, error) {
 	}
 	switch len(found) {
 	case 1:
-		return found[0], nil
+		return found[0].Dir, nil
 	case 0:
 		if info, err := os.Stat(name); err == nil && info.IsDir() {
 			return name, nil
@@ -68,5 +72,20 @@ func findRun(op, name, dir string) (string, error) {
 		return "", &EvalError{Detail: fault.Detail{Op: op, Path: name, Reason: "there is no such run", Hint: hint}}
 	}
 	return "", &EvalError{Detail: fault.Detail{Op: op, Path: dir,
-		Reason: fmt.Sprintf("%d runs have the name %s", len(found), strconv.Quote(name)), Hint: "use their paths: " + strings.Join(found, ", ")}}
+		Reason: fmt.Sprintf("%d runs have the name %s", len(found), strconv.Quote(name)), Hint: "use an id, the newest first: " + candidates(found)}}
+}
+
+// mostCandidates bounds how many runs of the same name an error lists.
+const mostCandidates = 8
+
+// candidates lists runs by id and age.
+func candidates(found []runs.Entry) string {
+	var out []string
+	for i := range found[:min(len(found), mostCandidates)] {
+		out = append(out, fmt.Sprintf("%s (%s ago)", found[i].Name, text.Ago(time.Since(filter.Started(&found[i])).Seconds())))
+	}
+	if more := len(found) - len(out); more > 0 {
+		out = append(out, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(out, ", ")
 }

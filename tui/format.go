@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/tui/screen"
 	"github.com/verifily/verifily-tui/tui/source"
@@ -57,21 +58,7 @@ func signed(v float64) string {
 }
 
 // ago writes an age in four columns.
-func ago(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "0s"
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	case d < 1000*24*time.Hour:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
-	}
-	return fmt.Sprintf("%dy", int(d.Hours()/24/365))
-}
+func ago(d time.Duration) string { return text.Ago(d.Seconds()) }
 
 // epochCount writes how many times the data was gone through.
 func epochCount(v float64) string {

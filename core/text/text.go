@@ -147,3 +147,21 @@ func spell(r rune) string {
 	}
 	return fmt.Sprintf(`\U%08x`, r)
 }
+
+// Ago writes for how many seconds something has been over, in at most four
+// columns.
+func Ago(seconds float64) string {
+	const minute, hour, day = 60, 60 * 60, 24 * 60 * 60
+	switch s := max(seconds, 0); {
+	case s < minute:
+		return fmt.Sprintf("%ds", int(s))
+	case s < hour:
+		return fmt.Sprintf("%dm", int(s/minute))
+	case s < 2*day:
+		return fmt.Sprintf("%dh", int(s/hour))
+	case s < 1000*day:
+		return fmt.Sprintf("%dd", int(s/day))
+	default:
+		return fmt.Sprintf("%dy", int(s/(365*day)))
+	}
+}

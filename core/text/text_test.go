@@ -110,3 +110,10 @@ func FuzzEscape(f *testing.F) {
 		}
 	})
 }
+
+func TestAgo(t *testing.T) {
+	const day = 24 * 60 * 60
+	for seconds, want := range map[float64]string{-1: "0s", 59: "59s", 60: "1m", 3599: "59m", 2*day - 1: "47h", 2 * day: "2d", 999 * day: "999d", 2000 * 365 * day: "2000y"} {
+		assert.Equal(t, want, text.Ago(seconds))
+	}
+}

@@ -93,30 +93,13 @@ func (l *lines) ListedRuns(list Runs) error {
 			lasted = duration(m.DurationSeconds)
 		}
 		decided = decided || r.Decision != ""
-		rows = append(rows, []string{r.Name, r.Entry.Name, r.status(), r.metric(list.Metric), age(r.Age), r.Decision, valueOf(m.Metrics, "eval_loss"), lasted})
+		rows = append(rows, []string{r.Name, r.Entry.Name, r.status(), r.metric(list.Metric), text.Ago(r.Age), r.Decision, valueOf(m.Metrics, "eval_loss"), lasted})
 	}
 	if !decided {
 		columns, rows = without(5, columns, rows)
 	}
 	l.con.Print(table(l.con.Width(), columns, rows)...)
 	return nil
-}
-
-// age writes how long ago something was in at most four columns.
-func age(seconds float64) string {
-	const minute, hour, day = 60, 60 * 60, 24 * 60 * 60
-	switch s := max(seconds, 0); {
-	case s < minute:
-		return fmt.Sprintf("%ds", int(s))
-	case s < hour:
-		return fmt.Sprintf("%dm", int(s/minute))
-	case s < 2*day:
-		return fmt.Sprintf("%dh", int(s/hour))
-	case s < 1000*day:
-		return fmt.Sprintf("%dd", int(s/day))
-	default:
-		return fmt.Sprintf("%dy", int(s/(365*day)))
-	}
 }
 
 func (o *objects) ListedRuns(list Runs) error {
