@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // environment describes what the bytes of a run depend on besides config and
-// data: the program, its modules, the machine's kind and instruction set. It is
+// data: the program, the modules it trains with, the machine's kind and instruction set. It is
 // found out once a process.
 func environment() (runs.Environment, error) {
 	e, err := findEnvironment()
@@ -31,17 +32,39 @@ var findEnvironment = sync.OnceValues(func() (runs.Environment, error) {
 		RuntimeVersion: runtime.Version(),
 		Platform:       runtime.GOOS + "/" + runtime.GOARCH,
 		OS:             runtime.GOOS,
-		Packages:       map[string]string{"verifily": Version()},
 		CPU:            cpuModel(),
 		InstructionSet: k.ISA(),
 	}
+	var linked []*debug.Module
 	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, dep := range info.Deps {
-			e.Packages[dep.Path] = dep.Version
-		}
+		linked = info.Deps
 	}
+	e.Packages = packages(linked)
 	return e, nil
 })
+
+// packages are this program and those of its modules that training uses.
+func packages(linked []*debug.Module) map[string]string {
+	out := map[string]string{"verifily": Version()}
+	for _, m := range linked {
+		if slices.Contains(trainingModules, m.Path) {
+			out[m.Path] = m.Version
+		}
+	}
+	return out
+}
+
+// trainingModules are the modules that training and evaluation link: what else
+// a program links, as for a screen or a server, cannot change their bytes.
+var trainingModules = []string{
+	"github.com/dlclark/regexp2",
+	"github.com/fsnotify/fsnotify",
+	"github.com/gofrs/flock",
+	"github.com/google/renameio/v2",
+	"golang.org/x/sys",
+	"golang.org/x/text",
+	"gopkg.in/yaml.v3",
+}
 
 // version is set by the linker for releases: -X .../core.version=v1.2.3. It is
 // part of the environment, so that every release has a hash of its own; a plain

@@ -25,6 +25,11 @@ func environment() runs.Environment {
 // trained writes a run over a data file of its own.
 func trained(t *testing.T, weights string, f1 float64) string {
 	t.Helper()
+	return trainedIn(t, environment(), weights, f1)
+}
+
+func trainedIn(t *testing.T, env runs.Environment, weights string, f1 float64) string {
+	t.Helper()
 	data := filepath.Join(t.TempDir(), "train.jsonl")
 	require.NoError(t, os.WriteFile(data, []byte(`{"instruction":"say","output":"yes"}`+"\n"), 0o644))
 	sum, err := canonical.FileHash(data)
@@ -33,7 +38,6 @@ func trained(t *testing.T, weights string, f1 float64) string {
 	require.NoError(t, err)
 	yaml, err := cfg.YAML()
 	require.NoError(t, err)
-	env := environment()
 	envHash, err := env.Hash()
 	require.NoError(t, err)
 	m := runs.Meta{Task: "sft", Seed: "42", ConfigHash: cfg.Hash(), DataHash: "sha256:" + sum, EnvironmentHash: envHash,
@@ -106,6 +110,21 @@ func TestEnvironmentDiffers(t *testing.T) {
 	assert.Equal(t, reproduce.Changed, check(t, r, "environment").Status, "the run itself is intact")
 	assert.Equal(t, []string{"accelerate missing, now 1.0", "gpu.name A100, now missing", "peft 0.9, now missing",
 		"torch 2.2.0, now 2.3.1"}, check(t, r, "environment").Differs)
+}
+
+// Runs of this program once recorded all modules that were linked in.
+func TestEnvironmentWithModulesOfAScreen(t *testing.T) {
+	used := map[string]string{"verifily": "v1", "yaml": "v3.0.1"}
+	then, now := environment(), environment()
+	then.Packages, now.Packages = map[string]string{"verifily": "v1", "yaml": "v3.0.1", "bubbletea": "v1.3.10"}, used
+	dir := trainedIn(t, then, "w", 0.5)
+	r := verify(t, dir, now)
+	assert.Equal(t, reproduce.FullMatch, r.Verdict)
+	assert.Empty(t, check(t, r, "environment").Differs)
+	used["yaml"], used["regexp2"] = "v3.0.2", "v1.12.0"
+	r = verify(t, dir, now)
+	assert.Equal(t, reproduce.PartialMatch, r.Verdict)
+	assert.Equal(t, []string{"regexp2 missing, now v1.12.0", "yaml v3.0.1, now v3.0.2"}, check(t, r, "environment").Differs)
 }
 
 // Every one of these makes the run something other than it claims to be.

@@ -3,6 +3,7 @@ package reproduce
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/big"
 	"path/filepath"
 	"strings"
@@ -183,19 +184,33 @@ func (v *verification) environment(context.Context) error {
 	if err != nil {
 		return &fault.ReproduceError{Detail: fault.Detail{Op: "verify run", Path: v.dir, Err: err}}
 	}
-	now, err := v.opt.Environment.Hash()
+	here := withUnused(v.opt.Environment, then)
+	now, err := here.Hash()
 	if err != nil {
 		return &fault.ReproduceError{Detail: fault.Detail{Op: "describe environment", Err: err}}
 	}
 	c := Check{Name: "environment", Status: Match, Recorded: stands, Computed: now}
 	if now != stands {
-		c.Status, c.Differs = Changed, changes(then, v.opt.Environment)
+		c.Status, c.Differs = Changed, changes(then, here)
 		if len(c.Differs) == 0 {
 			c.Differs = []string{"environment.json has fields that this program does not know"}
 		}
 	}
 	v.add(c)
 	return nil
+}
+
+// withUnused is an environment of today with the packages that a run of this
+// program recorded beyond those that training uses, as it did once: all that
+// were linked in.
+func withUnused(now, then runs.Environment) runs.Environment {
+	if then.Packages["verifily"] == "" {
+		return now // another program's, whose packages all count
+	}
+	packages := maps.Clone(then.Packages)
+	maps.Copy(packages, now.Packages)
+	now.Packages = packages
+	return now
 }
 
 // changes lists what differs between two environments: "torch 2.2.0, now 2.3.1".
