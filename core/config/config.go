@@ -23,7 +23,7 @@ const (
 // null in the file.
 type Config struct {
 	Task           string  // sft or classification
-	BaseModel      string  // Hugging Face id, local folder or builtin:NAME
+	BaseModel      string  // local folder, earlier run or builtin:NAME
 	DatasetVersion *string // ID@VERSION
 	DataPaths      DataPaths
 	Training       Training

@@ -57,7 +57,7 @@ compute:
 		"train.yaml:11: lora.dropout: is set twice, first on line 10 (keep one of them)",
 		`train.yaml:13: compute.fp16: must be true or false, not the text "yes" (write true)`,
 		"--set sed: unknown key (did you mean seed?)",
-		"train.yaml: base_model: is required (a Hugging Face id, a local folder or a built-in model such as builtin:nano)",
+		"train.yaml: base_model: is required (a local folder, an earlier run or a built-in model such as builtin:nano)",
 		"--eval-steps: must be at least 0, not -1",
 		"train.yaml: data_paths.train: is required when there is no dataset_version (name a JSONL file, or set dataset_version: ID@VERSION)",
 	}, problems(t, err))

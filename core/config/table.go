@@ -16,7 +16,7 @@ var fields = []field{
 	textField("task", func(c *Config) *string { return &c.Task },
 		required(oneOf(metrics.Tasks()...), "write sft or classification")),
 	textField("base_model", func(c *Config) *string { return &c.BaseModel },
-		required(oneLine, "a Hugging Face id, a local folder or a built-in model such as builtin:nano")),
+		required(oneLine, "a local folder, an earlier run or a built-in model such as builtin:nano")),
 	optionalTextField("dataset_version", func(c *Config) **string { return &c.DatasetVersion }, datasetVersion),
 
 	optionalTextField("data_paths.train", func(c *Config) **string { return &c.DataPaths.Train }, oneLine),
