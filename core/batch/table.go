@@ -216,7 +216,7 @@ func (sum *Summary) WriteTable(w io.Writer, width int) error {
 		b.WriteString(mark + "\n")
 	}
 	if len(g.seeds) > 0 {
-		b.WriteString("\nover seeds: mean, standard deviation, 95 % interval of the mean from 3 seeds on\n")
+		b.WriteString("\nover seeds: mean, standard deviation, 95% interval of the mean from 3 seeds on\n")
 		for _, shape := range narrower() {
 			if width > 0 && columnsWidth(g.seedsHead(), g.seeds) > width {
 				g = sum.grid(shape)
@@ -302,7 +302,7 @@ func (sum *Summary) WriteMarkdown(w io.Writer) error {
 		b.WriteString("\n" + mark + "\n")
 	}
 	if len(g.seeds) > 0 {
-		b.WriteString("\nOver seeds: mean, standard deviation, 95 % interval of the mean from 3 seeds on.\n\n")
+		b.WriteString("\nOver seeds: mean, standard deviation, 95% interval of the mean from 3 seeds on.\n\n")
 		writeMarkdownTable(&b, g.seedsHead(), g.seeds)
 	}
 	for _, r := range sum.Jobs {
