@@ -118,6 +118,9 @@ func TestBadCommandLines(t *testing.T) {
 		"--every: must be longer than nothing":                       {"--batch", "plan.yaml", "--every", "0s"},
 		"--batch needs the path":                                     {"--batch", ""},
 		"--detach needs --batch PLAN":                                {"--detach"},
+		"did you mean plan?":                                         {"help", "plam"},
+		"unknown help topic \"nosuch\"":                              {"help", "nosuch"},
+		"unknown help topic \"no\"":                                  {"help", "batch", "no"},
 	} {
 		out, errs, code := call(t, args...)
 		assert.Equal(t, batch.ExitToolError, code, want)
