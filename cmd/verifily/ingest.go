@@ -24,8 +24,8 @@ folder is whole or absent.
 
 Columns are told by their names: instruction, input and output; question,
 answer and context; text and label. --map names others, and tags.KEY makes a tag
-of a column. Rows without the required fields are dropped and counted, or
-refused with --strict.`,
+of a column; the columns that are left out are named. Rows without the required
+fields are dropped and counted, or refused with --strict.`,
 		Example: `  verifily ingest questions.csv --schema sft --out data/questions
   verifily ingest faq.csv --schema sft --out data/faq --map question=subject,answer=body,tags.lang=language
   verifily ingest reviews.jsonl --schema classification --out data/reviews --tag source=web --strict`,

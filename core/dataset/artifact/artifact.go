@@ -86,6 +86,9 @@ type Summary struct {
 	PIIHits         int      `json:"pii_total_hits"`
 	DatasetHash     string   `json:"dataset_hash"` // hex
 	ChainHash       string   `json:"chain_hash"`   // hex
+	// Unused lists the columns that no field and no tag was taken from, in the
+	// order of the file; not id, which is worked out anew.
+	Unused []string `json:"unused_columns"`
 }
 
 // Reason is why rows were dropped.

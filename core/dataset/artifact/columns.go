@@ -109,6 +109,21 @@ func (c *columns) known(names []string) int {
 	return n
 }
 
+// unused lists the names that nothing is taken from.
+func (c *columns) unused(names []string, format string) []string {
+	out := []string{}
+	for _, name := range names {
+		takes := func(t target) bool {
+			return slices.ContainsFunc(t.columns, func(s string) bool { return strings.EqualFold(s, name) })
+		}
+		known := strings.EqualFold(name, "id") || name == "tags" && format == JSONL
+		if !known && !slices.ContainsFunc(c.targets, takes) && !slices.ContainsFunc(c.tags, takes) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // checkHeader reports columns that a header must have and has not.
 func (c *columns) checkHeader(g *ingest, line int) error {
 	has := map[string]bool{}

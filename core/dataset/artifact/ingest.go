@@ -320,5 +320,6 @@ func (g *ingest) describe(ctx context.Context, to *folder, size int64) (*Summary
 		RowsIn: m.RowsIn, RowsOut: m.RowsOut, Dropped: m.Dropped, Reasons: reasons,
 		ExactDuplicates: rep.Duplicates, PIIHits: rep.PIIHits,
 		DatasetHash: h.DatasetHash, ChainHash: h.ChainHash,
+		Unused: g.columns.unused(g.names, g.opt.Format),
 	}, nil
 }

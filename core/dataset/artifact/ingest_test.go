@@ -219,6 +219,25 @@ func TestRows(t *testing.T) {
 	}
 }
 
+func TestUnusedColumns(t *testing.T) {
+	for _, c := range []struct {
+		file, text string
+		given      map[string]string
+		want       []string
+	}{
+		{"a.csv", "question,answer,kind,ID,tags\nq,a,k,7,t\n", nil, []string{"kind", "tags"}},
+		{"a.csv", "question,answer,Kind\nq,a,k\n", map[string]string{"tags.kind": "kind"}, []string{}},
+		{"a.csv", "question,answer,subject\nq,a,s\n", map[string]string{"question": "subject"}, []string{"question"}},
+		{"a.jsonl", `{"question":"q","answer":"a","tags":{"x":"y"}}` + "\n" + `{"prompt":"q","output":"a","note":"n"}` + "\n", nil, []string{"note"}},
+	} {
+		in := filepath.Join(t.TempDir(), c.file)
+		require.NoError(t, os.WriteFile(in, []byte(c.text), 0o644))
+		s, err := artifact.Ingest(context.Background(), artifact.Options{Input: in, OutDir: filepath.Join(t.TempDir(), "out"), Schema: "sft", Map: c.given})
+		require.NoError(t, err, c.text)
+		assert.Equal(t, c.want, s.Unused, c.text)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	cases := []struct {
 		name, file, text string

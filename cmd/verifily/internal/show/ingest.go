@@ -1,6 +1,9 @@
 package show
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/console"
 	"github.com/verifily/verifily-tui/core/dataset/artifact"
 )
@@ -29,12 +32,35 @@ func (l *lines) Ingested(s *artifact.Summary) error {
 		}
 		l.con.Print(table(width, []column{{right: true}, {least: 8}}, reasons)...)
 	}
+	if len(s.Unused) > 0 {
+		l.con.Print("")
+		l.con.Print(wrap(notUsed(s.Unused), width)...)
+	}
 	l.con.Print("")
 	l.con.Print(places([]place{
 		{name: "artifact", value: s.OutDir},
 		{name: "next", value: "verifily retrain --dataset " + Quote(s.OutDir), command: true},
 	}, width)...)
 	return nil
+}
+
+// mostUnused bounds how many columns are named that were not used.
+const mostUnused = 10
+
+// notUsed names the columns that were not used, and how one becomes a tag.
+func notUsed(names []string) string {
+	list := strings.Join(names[:min(len(names), mostUnused)], ", ")
+	if more := len(names) - mostUnused; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	if strings.ContainsAny(names[0], ",=") { // which --map cannot name
+		return "not used: " + list
+	}
+	what := "it"
+	if len(names) > 1 {
+		what = "the first"
+	}
+	return "not used: " + list + " (--map " + Quote("tags."+names[0]+"="+names[0]) + " makes a tag of " + what + ")"
 }
 
 func (o *objects) Ingested(s *artifact.Summary) error { return o.document(s) }

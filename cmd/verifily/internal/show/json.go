@@ -72,7 +72,8 @@ DOCUMENTS of the other commands. What is not known is null:
                   pii_clean, pii_rows} of the training data, output (the file)
   ingest          out_dir, schema, input_format, row_count_in, row_count_out,
                   dropped_rows_count, top_drop_reasons [{reason, rows}],
-                  exact_duplicates, pii_total_hits, dataset_hash, chain_hash
+                  exact_duplicates, pii_total_hits, dataset_hash, chain_hash,
+                  unused_columns
   contract-check  run, valid, checks [{file, status, detail}], has_eval,
                   content (checks of the same form, which do not decide)
   decide          as decision.json: recommendation, exit_code, confidence,

@@ -65,7 +65,7 @@ func contaminated(say string) show.Contamination {
 func ingested(say string) *artifact.Summary {
 	return &artifact.Summary{OutDir: "data/faq" + say, Schema: "sft", Format: "csv", RowsIn: 1003, RowsOut: 1000, Dropped: 3,
 		Reasons: []artifact.Reason{{Reason: "missing answer" + say, Rows: 3}}, ExactDuplicates: 1, PIIHits: 2,
-		DatasetHash: strings.Repeat("0a", 32), ChainHash: strings.Repeat("b1", 32)}
+		DatasetHash: strings.Repeat("0a", 32), ChainHash: strings.Repeat("b1", 32), Unused: []string{"kind" + say, "note"}}
 }
 
 func checked(say string) show.Contract {
