@@ -97,12 +97,15 @@ func help() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			topic, rest, err := root.Find(args)
-			if err != nil || len(rest) > 0 {
+			if err != nil {
+				topic, rest = root, args
+			}
+			if len(rest) > 0 {
 				var names []string
-				for _, c := range root.Commands() {
+				for _, c := range topic.Commands() {
 					names = append(names, c.Name())
 				}
-				return unknown("help topic", args[0], args[0], names, "verifily")
+				return unknown("help topic", rest[0], rest[0], names, topic.CommandPath())
 			}
 			topic.InitDefaultHelpFlag()
 			return topic.Help()
