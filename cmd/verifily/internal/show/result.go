@@ -53,8 +53,11 @@ func trained(s *runs.Summary, meta runs.Meta, width int) []string {
 		}
 		rows = append(rows, []string{"best validation loss", best})
 		if last, ok := meta.Metrics["eval_loss"]; ok && last > *s.BestEvalLoss {
-			rows = append(rows, []string{"last validation loss",
-				fmt.Sprintf("%s, of the weights: %.0f%% above the best", score(last), 100*(last / *s.BestEvalLoss - 1))})
+			text := score(last) + ", that of the weights"
+			if worse := 100 * (last / *s.BestEvalLoss - 1); worse >= 1 {
+				text += fmt.Sprintf(": %.0f%% above the best", worse)
+			}
+			rows = append(rows, []string{"last validation loss", text})
 		}
 	}
 	rows = append(rows, []string{"tokens", count(s.TokensProcessed)}, []string{"time", duration(s.WallTimeSeconds)})
