@@ -339,7 +339,8 @@ func (m *Model) progress(r *row) (float64, bool) {
 		case float64:
 			epochs = v
 		}
-		if h := m.histories[r.dir]; h != nil && h.lines.Lines() > 0 && epochs > 0 {
+		// The log of a run that is not looked at any more is read no further.
+		if h := m.histories[r.dir]; h != nil && !h.stale && h.lines.Lines() > 0 && epochs > 0 {
 			return min(1, h.lines.LastEpoch()/epochs), true
 		}
 		if epochs > 0 && b.Epoch > 0 {

@@ -123,6 +123,25 @@ func TestLiveFollows(t *testing.T) {
 	assert.Equal(t, 1, m.opened().lines.Lines(), "a log that was cut back is read anew")
 }
 
+// TestProgressWithoutTheCursor follows a run that was looked at and is no more.
+func TestProgressWithoutTheCursor(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 120, 40)
+	dir := m.table.cursor
+	require.Contains(t, m.canvas().Plain(), "training 41%")
+	require.NotNil(t, m.histories[dir], "the preview has read its log")
+	press(m, "down")
+	f, err := os.OpenFile(filepath.Join(dir, "train_log.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(`{"step": 420, "epoch": 2.4, "loss": 0.25}` + "\n")
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	send(m, eventsMsg{events: []runs.Event{{Kind: runs.RunChanged, Dir: dir, Files: []string{"train_log.jsonl"}}}})
+	assert.Contains(t, m.canvas().Plain(), "training 80%")
+	press(m, "up")
+	assert.Contains(t, m.canvas().Plain(), "training 80%")
+}
+
 func TestCrosshairAndZoom(t *testing.T) {
 	normalRuns(t)
 	m := start(t, 80, 24, "down", "3")
