@@ -100,11 +100,14 @@ var runColumns = []column{
 			}
 		}, key: bestLoss},
 	{id: "time", title: "TIME", about: "duration", least: 7, most: 7, keep: 9, right: true,
-		draw: func(_ *Model, c *screen.Canvas, r *row, x, y, w int) {
-			if r.e.Meta.DurationSeconds > 0 {
-				c.PutRight(x, y, w, screen.Dim, lasted(r.e.Meta.DurationSeconds))
+		draw: func(m *Model, c *screen.Canvas, r *row, x, y, w int) {
+			if d := r.duration(m.now); d > 0 {
+				c.PutRight(x, y, w, screen.Dim, lasted(d))
 			}
-		}, key: func(_ *table, r *row) (float64, bool) { return -r.e.Meta.DurationSeconds, r.e.Meta.DurationSeconds > 0 }},
+		}, key: func(t *table, r *row) (float64, bool) {
+			d := r.duration(t.now)
+			return -d, d > 0
+		}},
 	{id: "age", title: "AGE", about: "age", least: 4, most: 4, keep: 5, right: true,
 		draw: func(m *Model, c *screen.Canvas, r *row, x, y, w int) {
 			words := "–" // nothing tells when it began

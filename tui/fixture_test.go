@@ -97,6 +97,9 @@ func (f fixture) write(t testing.TB, root string) string {
 	data, err := json.Marshal(meta)
 	require.NoError(t, err)
 	put("run_meta.json", string(data))
+	if f.status == runs.StatusRunning { // it was written when the run began
+		require.NoError(t, os.Chtimes(filepath.Join(dir, "run_meta.json"), time.Time{}, noon.Add(-f.age)))
+	}
 	return dir
 }
 

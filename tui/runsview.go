@@ -335,8 +335,8 @@ func (m *Model) describe(run *row) string {
 	if meta.Seed != "" {
 		parts = append(parts, "seed "+meta.Seed.String())
 	}
-	if meta.DurationSeconds > 0 {
-		parts = append(parts, lasted(meta.DurationSeconds))
+	if d := run.duration(m.now); d > 0 {
+		parts = append(parts, lasted(d))
 	}
 	if b := m.table.brief(run.dir); b != nil && len(b.Chain) >= 4 {
 		parts = append(parts, "chain "+b.Chain[:4]+"…")

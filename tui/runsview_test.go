@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -160,6 +161,22 @@ func TestFilterByTag(t *testing.T) {
 	assert.Equal(t, []string{"human+synthetic", "human-v2"}, names(m))
 	press(m, "/", "ctrl+u", "source:martian", "enter")
 	assert.Empty(t, names(m))
+}
+
+// TestTimeOfAResumedRun counts the stretches before and the one that goes on.
+func TestTimeOfAResumedRun(t *testing.T) {
+	normalRuns(t)
+	path := filepath.Join("runs", normal()[0].name, "run_meta.json")
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	data = []byte(strings.Replace(string(data), `"duration_seconds":0`, `"duration_seconds":48`, 1))
+	require.NoError(t, os.WriteFile(path, data, 0o644))
+	require.NoError(t, os.Chtimes(path, time.Time{}, noon.Add(-30*time.Second)))
+	m := start(t, 120, 40)
+	assert.Contains(t, m.canvas().Plain(), "1m 18s")
+	m.clock = func() time.Time { return noon.Add(5 * time.Second) }
+	send(m, tickMsg{})
+	assert.Contains(t, m.canvas().Plain(), "1m 23s")
 }
 
 // TestRunWithoutTime shows no age where no file tells one.
