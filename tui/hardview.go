@@ -75,7 +75,7 @@ func (m *Model) drawHard(c *screen.Canvas, r plot.Rect) {
 	case errors.Is(h.err, fs.ErrNotExist):
 		sayIn(c, r, said{screen.Text | screen.Bold, run.name + " has no hard examples"},
 			said{screen.Dim, "An evaluation writes them:"}, said{screen.Text, ""},
-			said{screen.Text, "verifily eval --run " + run.dir + " --test-data FILE.jsonl"})
+			said{screen.Text, "verifily eval --run " + m.fromShell(run.dir) + " --test-data FILE.jsonl"})
 		return
 	case h.err != nil:
 		sayIn(c, r, m.faultLines("the examples could not be read", h.err)...)

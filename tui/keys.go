@@ -239,7 +239,7 @@ func (m *Model) copyPath() tea.Cmd {
 	if dir == "" {
 		return m.say(screen.Doubt, "there is no run to copy the path of")
 	}
-	return m.copyText(text.Line(dir, 60), dir)
+	return m.copyText(text.Line(dir, 60), m.fromShell(dir))
 }
 
 func (m *Model) switchTheme() tea.Cmd {

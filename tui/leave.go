@@ -100,7 +100,7 @@ func (msg handedMsg) take(m *Model) tea.Cmd {
 		}
 		return m.say(screen.Bad, "✗ nothing was handed over, the training goes on here: "+oneLine(msg.err))
 	}
-	m.farewell = farewell(msg.receipt)
+	m.farewell = m.sayHanded(msg.receipt)
 	m.showLeaving()
 	if m.atWork() == 0 {
 		return tea.Quit
@@ -108,13 +108,31 @@ func (msg handedMsg) take(m *Model) tea.Cmd {
 	return nil
 }
 
-// farewell says where work went that was handed over.
-func farewell(r jobs.Receipt) []string {
+// sayHanded says where work went that was handed over.
+func (m *Model) sayHanded(r jobs.Receipt) []string {
+	dir := m.fromShell(r.Batch)
 	return []string{
-		fmt.Sprintf("%s in the background: %s", plural(r.Jobs, "training goes on", "trainings go on"), r.Batch),
-		"follow it:  verifily-tui batch follow " + r.Batch,
-		"stop it:    verifily-tui batch stop " + r.Batch,
+		fmt.Sprintf("%s in the background: %s", plural(r.Jobs, "training goes on", "trainings go on"), dir),
+		"follow it:  verifily batch follow " + dir,
+		"stop it:    verifily batch stop " + dir,
 	}
+}
+
+// fromShell returns a path as it leads from the folder that the user's shell is
+// in: as it is where that is the working directory, else relative where it is
+// below, absolute where it is not.
+func (m *Model) fromShell(path string) string {
+	if m.opt.StartedIn == "" || filepath.IsAbs(path) {
+		return path
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(m.opt.StartedIn, abs); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return abs
 }
 
 // showLeaving says what is waited for.
@@ -159,14 +177,14 @@ func (m *Model) parting(ctx context.Context, hungUp bool) string {
 	if hungUp && m.jobs.AtWork() {
 		receipt, err := m.jobs.HandOver(ctx, m.src.Root(), m.background())
 		if err == nil {
-			m.farewell = farewell(receipt)
+			m.farewell = m.sayHanded(receipt)
 		}
 	}
 	before := m.jobs.States()
 	m.jobs.Close()
 	for i, s := range m.jobs.States() {
 		if s.Phase == jobs.Stopped && s.Dir != "" && (!before[i].Ended() || slices.Contains(m.train.stopped, s.ID)) {
-			m.farewell = append(m.farewell, "stopped with a checkpoint; go on with:  verifily train --resume "+filepath.Join(m.src.Root(), short(s.Dir)))
+			m.farewell = append(m.farewell, "stopped with a checkpoint; go on with:  verifily train --resume "+m.fromShell(filepath.Join(m.src.Root(), short(s.Dir))))
 		}
 	}
 	var b strings.Builder

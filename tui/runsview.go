@@ -289,7 +289,7 @@ func (m *Model) drawPreview(c *screen.Canvas, r plot.Rect) {
 		put(screen.Bad, "✗ "+run.failure())
 	}
 	if run.e.Status == runs.StatusInterrupted {
-		put(screen.Doubt, "◌ stopped on the way; verifily train --resume "+run.dir)
+		put(screen.Doubt, "◌ stopped on the way; verifily train --resume "+m.fromShell(run.dir))
 	}
 	if m.table.diff {
 		var lines []said

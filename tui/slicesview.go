@@ -27,7 +27,7 @@ func (m *Model) drawSlices(c *screen.Canvas, r plot.Rect) {
 	case errors.Is(e.err, fs.ErrNotExist):
 		sayIn(c, r, said{screen.Text | screen.Bold, run.name + " is not evaluated"},
 			said{screen.Dim, "With test data its slices appear here:"}, said{screen.Text, ""},
-			said{screen.Text, "verifily eval --run " + run.dir + " --test-data FILE.jsonl"})
+			said{screen.Text, "verifily eval --run " + m.fromShell(run.dir) + " --test-data FILE.jsonl"})
 		return
 	case e.err != nil:
 		sayIn(c, r, m.faultLines("the evaluation could not be read", e.err)...)

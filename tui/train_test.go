@@ -238,8 +238,34 @@ func TestLeaveByStopping(t *testing.T) {
 	press(m, "q", "s", "esc")
 	assert.Contains(t, m.notice.words, "closes as soon as everything is saved")
 	await(m, func(s []jobs.State) bool { return s[0].Ended() && s[1].Ended() })
+	m.opt.StartedIn = t.TempDir()
 	said := m.parting(context.Background(), false)
-	assert.Contains(t, said, "verifily train --resume "+filepath.Join("runs", short(m.train.states[0].Dir)))
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	assert.Contains(t, said, "verifily train --resume "+filepath.Join(here, "runs", short(m.train.states[0].Dir)))
+}
+
+// TestHintsLeadFromTheShell names what is left from the folder that the program
+// was started in, also where it works in another.
+func TestHintsLeadFromTheShell(t *testing.T) {
+	m := training(t)
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	m.opt.Background = func(context.Context, string) error { return nil }
+	for _, c := range []struct{ startedIn, want string }{
+		{"", "runs/run_x"},
+		{here, "runs/run_x"},
+		{filepath.Dir(here), filepath.Join(filepath.Base(here), "runs/run_x")},
+		{t.TempDir(), filepath.Join(here, "runs/run_x")},
+	} {
+		m.opt.StartedIn = c.startedIn
+		assert.Equal(t, c.want, m.fromShell("runs/run_x"), c.startedIn)
+	}
+	assert.Equal(t, "/runs/run_x", m.fromShell("/runs/run_x"))
+	said := m.parting(context.Background(), true)
+	for _, words := range []string{"in the background: ", "\nfollow it:  verifily batch follow ", "\nstop it:    verifily batch stop "} {
+		assert.Contains(t, said, words+filepath.Join(here, "runs", "batch_"))
+	}
 }
 
 // TestQueueAndTheirFrames draws jobs in every phase at every size.

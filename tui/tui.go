@@ -61,6 +61,9 @@ type Options struct {
 	// ASCII leaves out every character beyond ASCII; it is on where the
 	// environment says that the terminal knows no others.
 	ASCII bool
+	// StartedIn is the folder that the user's shell is in, from which commands that
+	// are shown must lead to their files; empty means the working directory.
+	StartedIn string
 	// Background starts a process that works on a plan and outlives this one; nil
 	// starts this program with --batch PLAN --detach.
 	Background func(ctx context.Context, plan string) error

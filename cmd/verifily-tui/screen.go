@@ -100,6 +100,10 @@ func (o *screenOptions) prepareDemo(ctx context.Context, stderr io.Writer) error
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	var err error
+	if o.StartedIn, err = os.Getwd(); err != nil {
+		return err
+	}
 	if err := os.Chdir(dir); err != nil {
 		return err
 	}
