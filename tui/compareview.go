@@ -396,28 +396,29 @@ func (m *Model) drawCurves(c *screen.Canvas, r plot.Rect) {
 				if h.lines.Curves[name] == nil {
 					return
 				}
-				series := plot.Series{Style: style, Points: points}
+				series := plot.Series{Style: style, Number: i, Points: points}
 				series.X, series.Y = h.scaled(name, s.axis.log(), 0, unit, math.Inf(-1), math.Inf(1))
 				chart.Series = append(chart.Series, series)
 			}
 			add(source.Loss, false)
 			add(source.EvalLoss, true)
 		}
-		if x+3+text.Width(label) >= r.W && x > 2 {
+		if x+4+text.Width(label) >= r.W && x > 2 {
 			x, y = 2, y+1
 		}
-		c.Set(x, y, style, '━')
+		c.Set(x, y, style, plot.Line(i))
+		c.Set(x+1, y, style, plot.Mark(i))
 		if i == s.with+1 {
-			x = c.Put(x+2, y, screen.Text|screen.Bold, label) + 3
+			x = c.Put(x+3, y, screen.Text|screen.Bold, label) + 3
 		} else {
-			x = c.Put(x+2, y, screen.Text, label) + 3
+			x = c.Put(x+3, y, screen.Text, label) + 3
 		}
 	}
 	scale := "log"
 	if s.linear {
 		scale = "linear"
 	}
-	c.PutIn(2, r.Y+r.H-1, r.W-3, screen.Dim, "━ train loss  ● eval loss · "+scale+" (L) · over "+s.axis.String()+" (X)")
+	c.PutIn(2, r.Y+r.H-1, r.W-3, screen.Dim, "lines: train loss  marks: eval loss · "+scale+" (L) · over "+s.axis.String()+" (X)")
 	body := plot.Rect{X: r.X, Y: y + 1, W: r.W - 1, H: r.Y + r.H - y - 2}
 	if !chart.Draw(c, body) {
 		words := "none of the runs logged a loss"

@@ -98,11 +98,11 @@ func (m *Model) drawChart(c *screen.Canvas, r plot.Rect, name string, large bool
 		if weight > 0 && len(dirs) == 1 {
 			add(name, 0, plot.Series{Style: screen.Dim, Faint: true})
 		}
-		add(name, weight, plot.Series{Style: screen.Line(i)})
+		add(name, weight, plot.Series{Style: screen.Line(i), Number: i})
 		if name != source.Loss {
 			continue
 		}
-		add(source.EvalLoss, 0, plot.Series{Style: m.evalStyle(i), Points: true})
+		add(source.EvalLoss, 0, plot.Series{Style: m.evalStyle(i), Number: i, Points: true})
 		if row, loss, ok := h.best(); ok {
 			chart.Series = append(chart.Series, plot.Series{X: []float64{h.lines.X[m.live.axis][row] * unit}, Y: []float64{loss},
 				Style: screen.Good | screen.Bold, Points: true, Glyph: '◆'})
@@ -168,11 +168,11 @@ func (m *Model) drawTitles(c *screen.Canvas, r plot.Rect, name string, large, lo
 		c.PutRight(x, r.Y, end-x, screen.Dim, words)
 		end -= text.Width(words) + 2
 	}
-	entry := func(style screen.Style, glyph rune, words string) {
+	entry := func(style screen.Style, signs, words string) {
 		words = text.Line(words, 22)
-		if x+2+text.Width(words) <= end {
-			c.Set(x, r.Y, style, glyph)
-			x = c.Put(x+2, r.Y, screen.Dim, words) + 2
+		if w := text.Width(signs); x+w+1+text.Width(words) <= end {
+			c.Put(x, r.Y, style, signs)
+			x = c.Put(x+w+1, r.Y, screen.Dim, words) + 2
 		}
 	}
 	dirs := m.drawn()
@@ -182,17 +182,21 @@ func (m *Model) drawTitles(c *screen.Canvas, r plot.Rect, name string, large, lo
 			continue
 		}
 		if len(dirs) > 1 {
-			entry(screen.Line(i), '━', run.name)
+			signs := string(plot.Line(i))
+			if name == source.Loss && h.lines.Curves[source.EvalLoss] != nil {
+				signs += string(plot.Mark(i))
+			}
+			entry(screen.Line(i), signs, run.name)
 		}
 		if i > 0 || name != source.Loss || h.lines.Curves[source.EvalLoss] == nil {
 			continue
 		}
 		if len(dirs) == 1 {
-			entry(screen.Line(0), '━', "train")
-			entry(m.evalStyle(0), '●', "eval")
+			entry(screen.Line(0), "━", "train")
+			entry(m.evalStyle(0), "●", "eval")
 		}
 		if _, _, ok := h.best(); ok {
-			entry(screen.Good|screen.Bold, '◆', "best")
+			entry(screen.Good|screen.Bold, "◆", "best")
 		}
 	}
 }
@@ -310,7 +314,7 @@ func (m *Model) drawOverlaid(c *screen.Canvas, r plot.Rect, focus string, y *int
 		if !math.IsNaN(m.live.cross) {
 			row, inside = m.rowAt(dir, m.live.cross)
 		}
-		c.Set(r.X, *y, screen.Line(i+1), '━')
+		c.Set(r.X, *y, screen.Line(i+1), plot.Line(i+1))
 		c.PutIn(r.X+2, *y, r.W-2, screen.Text, run.name)
 		*y++
 		x := r.X + 2

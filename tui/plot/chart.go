@@ -18,8 +18,11 @@ import (
 type Series struct {
 	X, Y  []float64
 	Style screen.Style
-	// Points draws each point as a mark of its own instead of a line, Glyph says
-	// which; 0 is a disc.
+	// Number chooses the pattern of the line and the mark of the points, as Line
+	// and Mark tell; 0 is a whole line, and a disc.
+	Number int
+	// Points draws each point as a mark of its own instead of a line; Glyph is
+	// another mark than that of the number.
 	Points bool
 	Glyph  rune
 	// Faint draws the series behind the others.

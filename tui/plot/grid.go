@@ -65,6 +65,12 @@ func (g *grid) mark(x, y int, style screen.Style, r rune) {
 func (g *grid) series(s Series, cols []column) {
 	var before canvas.Point
 	joined := false
+	p := patternOf(s.Number)
+	dot := func(at canvas.Point) {
+		if p.draws(at.X) {
+			g.dot(at, s.Style)
+		}
+	}
 	for x, col := range cols {
 		if col.broken {
 			g.mark(x/2, g.h-1, screen.Bad|screen.Bold, '×')
@@ -74,16 +80,16 @@ func (g *grid) series(s Series, cols []column) {
 			continue
 		}
 		if s.Points {
-			g.mark(x/2, g.at(x, col.last).Y/4, s.Style, cmp.Or(s.Glyph, '●'))
+			g.mark(x/2, g.at(x, col.last).Y/4, s.Style, cmp.Or(s.Glyph, p.mark))
 			continue
 		}
 		if joined {
-			for _, p := range graph.GetLinePoints(before, g.at(x, col.first)) {
-				g.dot(p, s.Style)
+			for _, at := range graph.GetLinePoints(before, g.at(x, col.first)) {
+				dot(at)
 			}
 		}
 		for y := g.at(x, col.high).Y; y <= g.at(x, col.low).Y; y++ {
-			g.dot(canvas.Point{X: x, Y: y}, s.Style)
+			dot(canvas.Point{X: x, Y: y})
 		}
 		before, joined = g.at(x, col.last), true
 	}

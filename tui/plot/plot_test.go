@@ -43,6 +43,23 @@ func TestChart(t *testing.T) {
 		"         0       2      4\n", got)
 }
 
+// TestPatterns draws the same curve for every number of a series: no two are
+// alike, and neither are their signs.
+func TestPatterns(t *testing.T) {
+	seen := map[string]int{}
+	for i := range screen.Lines {
+		flat := plot.Series{X: steps(3), Y: []float64{1, 1, 1}, Number: i}
+		points := plot.Series{X: steps(3), Y: []float64{2, 2, 2}, Number: i, Points: true}
+		for _, s := range []plot.Series{flat, points} {
+			seen[drawn(t, plot.Chart{Cross: nan, Series: []plot.Series{s}}, 60, 8)]++
+		}
+		seen[string(plot.Line(i))]++
+		seen[string(plot.Mark(i))]++
+	}
+	assert.Len(t, seen, 4*screen.Lines)
+	assert.Equal(t, plot.Line(0), plot.Line(screen.Lines), "they repeat with the colours")
+}
+
 func TestChartGaps(t *testing.T) {
 	got := drawn(t, plot.Chart{Cross: nan, Series: []plot.Series{{X: steps(9), Y: []float64{3, 2, 1, nan, inf, nan, 1, 1, 1}}}}, 40, 8)
 	assert.Equal(t, 3, strings.Count(got, "×"), "a value that is no number is marked:\n%s", got)

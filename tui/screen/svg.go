@@ -130,6 +130,9 @@ var rules = map[rune]int{
 	'┼': armLeft | armRight | armUp | armDown,
 }
 
+// dashes are the characters that are thick broken lines, with their parts.
+var dashes = map[rune]int{'╍': 2, '┅': 3, '┉': 4}
+
 // shapes are what is drawn in one colour: the parts of SVG paths.
 type shapes struct{ thin, thick, dots, bars, shade *strings.Builder }
 
@@ -143,7 +146,7 @@ func drawn(text string) bool {
 		return false
 	}
 	r, _ := utf8.DecodeRuneInString(text)
-	return rules[r] != 0 || r == '━' || r == '┊' || r == '╌' || r == '●' || r >= '▁' && r <= '█' || r == '░' || r == '▏' || r > 0x2800 && r <= 0x28ff
+	return rules[r] != 0 || r == '━' || dashes[r] > 0 || r == '┊' || r == '╌' || r == '●' || r >= '▁' && r <= '█' || r == '░' || r == '▏' || r > 0x2800 && r <= 0x28ff
 }
 
 // add adds a character; false means that it is none of the shapes.
@@ -166,6 +169,11 @@ func (s *shapes) add(text string, x, y int) bool {
 		}
 	case r == '━':
 		fmt.Fprintf(s.thick, "M%.1f %.1fh%.1f", x0, midY, cellWidth)
+	case dashes[r] > 0:
+		each := cellWidth / float64(dashes[r])
+		for i := range dashes[r] {
+			fmt.Fprintf(s.thick, "M%.1f %.1fh%.1f", x0+each*(float64(i)+0.2), midY, each*0.6)
+		}
 	case r == '╌':
 		fmt.Fprintf(s.thin, "M%.1f %.1fh2.6m1.6 0h2.6", x0+0.8, midY)
 	case r == '┊':
