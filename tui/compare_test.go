@@ -109,6 +109,7 @@ func TestChangedExamplesOpenInTheReader(t *testing.T) {
 	m := start(t, 80, 24, "down", "b", "down", "c", "enter") // human-v2 against the better run
 	require.NoError(t, m.compare.err)
 	assert.Contains(t, m.canvas().Plain(), "broken 60 · fixed 0")
+	assert.Contains(t, m.canvas().Plain(), "The city of Albany 5 → The town of New York 5")
 	press(m, "down", "enter")
 	require.Equal(t, viewHard, m.at)
 	assert.Equal(t, 1, m.hard.cursor, "the example that was picked")

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -429,6 +430,21 @@ func (m *Model) drawCurves(c *screen.Canvas, r plot.Rect) {
 	}
 }
 
+// answers shows the answer of the base and the new one, or where both have no
+// room what is different in the new one.
+func (e *changedExample) answers(w int) []span {
+	before, after := strings.Join(strings.Fields(clip(e.BasePrediction, mostFailure)), " "), strings.Join(strings.Fields(clip(e.Prediction, mostFailure)), " ")
+	was, is := screen.Bad, screen.Good
+	if e.broken {
+		was, is = is, was
+	}
+	out := []span{{was, cmp.Or(before, "(nothing)")}, {screen.Dim, "→"}, {is, cmp.Or(after, "(nothing)")}}
+	if text.Width(text.Escape(before))+text.Width(text.Escape(after))+3 > w && before != "" && after != "" {
+		return diffWords(before, after)
+	}
+	return out
+}
+
 // drawChanged lists the examples whose answer became wrong or right.
 func (m *Model) drawChanged(c *screen.Canvas, r plot.Rect) {
 	s := &m.compare
@@ -443,7 +459,7 @@ func (m *Model) drawChanged(c *screen.Canvas, r plot.Rect) {
 		return
 	}
 	changes := s.value.Examples[s.with]
-	c.PutIn(2, r.Y, r.W-3, screen.Text, fmt.Sprintf("broken %s · fixed %s · enter reads one", count(len(changes.Broken)), count(len(changes.Fixed))))
+	c.PutIn(2, r.Y, r.W-3, screen.Text, fmt.Sprintf("broken %s · fixed %s · enter reads one · baseline's answer → new answer", count(len(changes.Broken)), count(len(changes.Fixed))))
 	name := 0
 	for i := range min(len(list), 200) {
 		name = max(name, text.Width(text.Line(list[i].ID, 16)))
@@ -452,9 +468,9 @@ func (m *Model) drawChanged(c *screen.Canvas, r plot.Rect) {
 	top := max(0, min(s.row-rows/2, len(list)-rows))
 	for i := top; i < len(list) && i < top+rows; i++ {
 		e, y := &list[i], r.Y+2+i-top
-		glyph, style, words, answer := '✓', screen.Good, "fixed", e.BasePrediction
+		glyph, style, words := '✓', screen.Good, "fixed"
 		if e.broken {
-			glyph, style, words, answer = '✗', screen.Bad, "broken", e.Prediction
+			glyph, style, words = '✗', screen.Bad, "broken"
 		}
 		c.Set(3, y, style, glyph)
 		c.Put(5, y, style, words)
@@ -463,7 +479,7 @@ func (m *Model) drawChanged(c *screen.Canvas, r plot.Rect) {
 			c.PutIn(x, y, name, screen.Dim, e.ID)
 			x += name + 2
 		}
-		lines := flow(diffWords(clip(e.Reference, mostFailure), clip(answer, mostFailure)), max(8, r.W-x-3))
+		lines := flow(e.answers(r.W-x-3), max(8, r.W-x-3))
 		for _, sp := range lines[0] {
 			x = c.PutIn(x, y, r.W-1-x, sp.style, sp.words)
 		}

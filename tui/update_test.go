@@ -216,7 +216,7 @@ func TestCompareMarked(t *testing.T) {
 	assert.Equal(t, "human-v2", m.compare.value.Runs[0].Name, "without a baseline the oldest is the base")
 	assert.Contains(t, m.canvas().Plain(), "fixed 60 · broken 0")
 	press(m, "enter")
-	assert.Contains(t, m.canvas().Plain(), "{+New York+}")
+	assert.Contains(t, m.canvas().Plain(), "The town of New York 5 → The city of Albany 5", "the base's answer, the new one")
 	press(m, "esc")
 	assert.Equal(t, partMetrics, m.compare.part)
 }
