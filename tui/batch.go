@@ -60,8 +60,8 @@ func batchKeys() []binding {
 	return []binding{
 		{[]string{"enter"}, "enter", "watch the run of the job", "watch", (*Model).watchJob},
 		{[]string{"x"}, "x", "stop the batch, or go on with it", "stop, go on", (*Model).batchActions},
-		{[]string{"<", "left", "h", "["}, "<", "the batch before", "", func(m *Model) tea.Cmd { return m.otherBatch(-1) }},
-		{[]string{">", "right", "l", "]"}, "< >", "the next batch", "other batch", func(m *Model) tea.Cmd { return m.otherBatch(1) }},
+		{[]string{"<", "left", "h", "["}, "<", "the batch before", "other batch", func(m *Model) tea.Cmd { return m.otherBatch(-1) }},
+		{[]string{">", "right", "l", "]"}, ">", "the next batch", "other batch", func(m *Model) tea.Cmd { return m.otherBatch(1) }},
 	}
 }
 

@@ -222,7 +222,9 @@ func (m *Model) drawKeys(c *screen.Canvas) {
 	}
 	var shown []binding
 	for _, b := range m.views[m.at].bindings {
-		if b.word != "" {
+		if n := len(shown); n > 0 && b.word != "" && shown[n-1].word == b.word {
+			shown[n-1].show += " " + b.show
+		} else if b.word != "" {
 			shown = append(shown, b)
 		}
 	}

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
@@ -30,6 +31,22 @@ func TestHelpFits(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestHelpNamesKeys shows with every action the keys that do it, and no others.
+func TestHelpNamesKeys(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 120, 40)
+	names := map[string]string{"←": "left", "→": "right", "↑": "up", "↓": "down", "pgdn": "pgdown", "⌫": "backspace", "space": " "}
+	for _, v := range m.views {
+		for _, b := range append(v.bindings, m.globals()...) {
+			for _, k := range strings.Fields(b.show) {
+				assert.Contains(t, b.keys, cmp.Or(names[k], k), "%s: %s", v.name, b.help)
+			}
+		}
+	}
+	press(m, "3")
+	assert.Contains(t, m.canvas().Plain(), "[ ] crosshair  + - zoom  < > pan", "the last line has them in pairs")
 }
 
 // TestHelpScrollsAtEverySize reads the help to its end after the screen became

@@ -35,7 +35,7 @@ type binding struct {
 	keys []string
 	show string // how the keys are written
 	help string
-	word string // for the last line; empty: only in the help
+	word string // for the last line, where keys of the same word stand together; empty: only in the help
 	do   func(*Model) tea.Cmd
 }
 

@@ -47,12 +47,12 @@ func newLive() liveState {
 func liveKeys() []binding {
 	return []binding{
 		{[]string{"x"}, "x", "actions: pause, checkpoint, stop, resume", "actions", (*Model).jobActions},
-		{[]string{"[", "left", "h"}, "[", "crosshair to the left", "", func(m *Model) tea.Cmd { return m.crosshair(-1) }},
-		{[]string{"]", "right", "l"}, "[ ]", "crosshair to the right", "crosshair", func(m *Model) tea.Cmd { return m.crosshair(1) }},
-		{[]string{"+", "="}, "+", "zoom in; the wheel does too", "", func(m *Model) tea.Cmd { return m.zoom(0.5) }},
-		{[]string{"-"}, "+ -", "zoom out", "zoom", func(m *Model) tea.Cmd { return m.zoom(2) }},
-		{[]string{"<"}, "<", "pan to the left; dragging does too", "", func(m *Model) tea.Cmd { return m.pan(-0.25) }},
-		{[]string{">"}, "< >", "pan to the right", "pan", func(m *Model) tea.Cmd { return m.pan(0.25) }},
+		{[]string{"[", "left", "h"}, "[", "crosshair to the left", "crosshair", func(m *Model) tea.Cmd { return m.crosshair(-1) }},
+		{[]string{"]", "right", "l"}, "]", "crosshair to the right", "crosshair", func(m *Model) tea.Cmd { return m.crosshair(1) }},
+		{[]string{"+", "="}, "+", "zoom in; the wheel does too", "zoom", func(m *Model) tea.Cmd { return m.zoom(0.5) }},
+		{[]string{"-"}, "-", "zoom out", "zoom", func(m *Model) tea.Cmd { return m.zoom(2) }},
+		{[]string{"<"}, "<", "pan to the left; dragging does too", "pan", func(m *Model) tea.Cmd { return m.pan(-0.25) }},
+		{[]string{">"}, ">", "pan to the right", "pan", func(m *Model) tea.Cmd { return m.pan(0.25) }},
 		{[]string{"0"}, "0", "see all, without a crosshair", "all", func(m *Model) tea.Cmd {
 			m.live.seeAll()
 			return nil
