@@ -63,6 +63,22 @@ func TestHelpScrollsAtEverySize(t *testing.T) {
 	assert.Contains(t, m.canvas().Plain(), all[len(all)-1].words)
 }
 
+// TestPaletteUsesTheWidth shows the actions whole where there is room, and the
+// first part of long ones where there is none.
+func TestPaletteUsesTheWidth(t *testing.T) {
+	normalRuns(t)
+	long := "Decide: record the verdict in the run: asks for a note, then for a yes"
+	for width, want := range map[int]string{120: long, 80: "Decide: record the verdict in the run: asks for a note…", 40: "Decide: record the …"} {
+		m := start(t, width, 24, ":", "record the verdict")
+		assert.Contains(t, m.canvas().Plain(), want)
+		checkFrame(t, m)
+	}
+	m := start(t, 120, 40, ":")
+	for _, b := range m.palette.all {
+		assert.LessOrEqual(t, text.Width(b.help), 120-4-16, b.help)
+	}
+}
+
 // TestPaletteHasEveryAction finds what any view can do, from each of them.
 func TestPaletteHasEveryAction(t *testing.T) {
 	normalRuns(t)
