@@ -14,6 +14,8 @@ import (
 
 	"github.com/verifily/verifily-tui/core/batch"
 	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/tui/screen"
+	"github.com/verifily/verifily-tui/tui/source"
 )
 
 // writeBatch writes the folder of a batch: what its journal says, by hand, since
@@ -47,6 +49,15 @@ func held(t testing.TB, dir string) {
 	host, err := os.Hostname()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ".holder"), fmt.Appendf(nil, `{"host": %q, "pid": %d, "time": "2026-03-04T12:00:00Z"}`, host, os.Getpid()), 0o644))
+}
+
+// TestTimeLeftOfAJob says that it is what is left.
+func TestTimeLeftOfAJob(t *testing.T) {
+	m := New(context.Background(), Options{}, source.New(t.TempDir()), nil)
+	loss := 0.9289
+	c := screen.New(80, 1)
+	m.drawPace(c, 79, 0, &batch.Progress{Step: 12345, TotalSteps: 67890, Loss: &loss, SecondsLeft: 42*60 + 18})
+	assert.Contains(t, c.Plain(), " 12,345/67,890      0.929 42m 18s left\n")
 }
 
 func TestBatchIsShownLive(t *testing.T) {

@@ -158,8 +158,8 @@ func (m *Model) drawJobs(c *screen.Canvas, r plot.Rect, b *seenBatch) {
 	wide := r.W >= 72
 	if wide {
 		c.PutRight(right-24-batchStep, r.Y, batchStep, screen.Dim, "STEP")
-		c.PutRight(right-24, r.Y, 14, screen.Dim, head)
-		c.PutRight(right-9, r.Y, 9, screen.Dim, "TIME")
+		c.PutRight(right-24, r.Y, batchLoss, screen.Dim, head)
+		c.PutRight(right-batchTime, r.Y, batchTime, screen.Dim, "TIME")
 	}
 	for i := top; i < len(jobs) && i < top+rows; i++ {
 		j, y := &jobs[i], r.Y+1+i-top
@@ -177,9 +177,9 @@ func (m *Model) drawJobs(c *screen.Canvas, r plot.Rect, b *seenBatch) {
 		default:
 			c.PutIn(at, y, right-at, screen.Dim, string(j.Status))
 			if wide {
-				c.PutRight(right-24, y, 14, screen.Text, outcomeOf(b.summary, j.Job))
+				c.PutRight(right-24, y, batchLoss, screen.Text, outcomeOf(b.summary, j.Job))
 				if j.Time > 0 {
-					c.PutRight(right-9, y, 9, screen.Dim, lasted(j.Time))
+					c.PutRight(right-batchTime, y, batchTime, screen.Dim, lasted(j.Time))
 				}
 			}
 		}
@@ -211,8 +211,12 @@ func (m *Model) drawJobProgress(c *screen.Canvas, x, y, w int, p *batch.Progress
 	c.PutRight(x+w-5, y, 4, screen.Text, fmt.Sprintf("%d%%", int(share*100)))
 }
 
-// batchStep is the width of the steps of a job: "12,345/67,890" fits.
-const batchStep = 14
+// The widths of what stands beside a job: "12,345/67,890" fits, and "42m 18s left".
+const (
+	batchStep = 14
+	batchLoss = 11
+	batchTime = 12
+)
 
 func (m *Model) drawPace(c *screen.Canvas, right, y int, p *batch.Progress) {
 	step := count(p.Step)
@@ -227,12 +231,12 @@ func (m *Model) drawPace(c *screen.Canvas, right, y int, p *batch.Progress) {
 	}
 	switch {
 	case len(p.NonFinite) > 0:
-		c.PutRight(right-24, y, 14, screen.Bad, "NaN")
+		c.PutRight(right-24, y, batchLoss, screen.Bad, "NaN")
 	case p.Loss != nil:
-		c.PutRight(right-24, y, 14, screen.Text, readout(*p.Loss))
+		c.PutRight(right-24, y, batchLoss, screen.Text, readout(*p.Loss))
 	}
 	if p.SecondsLeft > 0 {
-		c.PutRight(right-10, y, 10, screen.Dim, "−"+lasted(p.SecondsLeft))
+		c.PutRight(right-batchTime, y, batchTime, screen.Dim, lasted(p.SecondsLeft)+" left")
 	}
 }
 
@@ -250,7 +254,7 @@ func outcomeOf(sum *batch.Summary, job string) string {
 		if !ok {
 			return ""
 		}
-		return text.Line(score(cell.Value), 14)
+		return text.Line(score(cell.Value), batchLoss)
 	}
 	return ""
 }
