@@ -76,6 +76,14 @@ func gateRow(t *testing.T, m *Model, name string) {
 	t.Fatalf("no gate %s in %v", name, m.decideRows())
 }
 
+// TestSignsOfDifferences writes the interval of a difference with signs, that of
+// a value without.
+func TestSignsOfDifferences(t *testing.T) {
+	interval := &decision.Interval{Low: -0.08, High: 0.64}
+	assert.Equal(t, "+0.560 [−0.08, +0.64]", gateValue(&decision.Gate{Value: 0.56, Rule: ">= -", Interval: interval}))
+	assert.Equal(t, "0.56 [-0.08, 0.64]", gateValue(&decision.Gate{Value: 0.56, Rule: ">=", Interval: interval}))
+}
+
 func TestDecideShowsGatesAndState(t *testing.T) {
 	m := judged(t, demanding)
 	frame := m.canvas().Plain()

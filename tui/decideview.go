@@ -76,7 +76,7 @@ func (m *Model) drawGates(c *screen.Canvas, r plot.Rect, rows []decideRow, below
 	if r.W < 100 {
 		limit = min(limit, 9)
 	}
-	value = min(value, max(8, r.W-5-name-2-limit-2-16))
+	value = min(value, max(8, r.W-5-name-2-limit-2-14))
 	at := 5 + name + 2
 	limitAt := at + value + 2
 	note := limitAt + limit + 2
@@ -438,7 +438,10 @@ func gateValue(g *decision.Gate) string {
 	}
 	if i := g.Interval; i != nil {
 		interval := source.Interval{Low: i.Low, High: i.High}
-		if isFloat && !difference {
+		switch {
+		case difference:
+			return out + " " + signsIn(interval)
+		case isFloat:
 			out = scoreIn(v, interval)
 		}
 		out += " " + ends(interval)

@@ -57,6 +57,20 @@ func signed(v float64) string {
 	return "+" + score(v)
 }
 
+// signsIn writes the interval of a difference in the decimals that it allows.
+func signsIn(i source.Interval) string {
+	if !i.Known() {
+		return ""
+	}
+	end := func(v float64) string {
+		if v < 0 {
+			return "−" + scoreIn(-v, i)
+		}
+		return "+" + scoreIn(v, i)
+	}
+	return "[" + end(i.Low) + ", " + end(i.High) + "]"
+}
+
 // ago writes an age in four columns.
 func ago(d time.Duration) string { return text.Ago(d.Seconds()) }
 
