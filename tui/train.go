@@ -115,7 +115,9 @@ func (m *Model) editField() tea.Cmd {
 		typed: func(m *Model, s string) { m.train.wrong = m.train.check(f, s) },
 		wrong: func(m *Model) string { return m.train.wrong },
 		done: func(m *Model, s string) tea.Cmd {
-			m.train.override(f.key, f.read(s))
+			if strings.TrimSpace(s) != value { // the same is no change
+				m.train.override(f.key, f.read(s))
+			}
 			return nil
 		}}
 	return nil
