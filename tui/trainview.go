@@ -3,6 +3,7 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/verifily/verifily-tui/core"
@@ -150,8 +151,10 @@ func (m *Model) drawPlan(c *screen.Canvas, r plot.Rect) {
 			break
 		}
 		d := fault.Fault()
+		elsewhere := len(d.Problems) == 0 // something is wrong that is not in the form
 		for _, p := range d.Problems {
 			put(screen.Text, p.String())
+			elsewhere = elsewhere || !slices.ContainsFunc(fields, func(f field) bool { return f.key == p.Key })
 		}
 		if len(d.Problems) == 0 {
 			put(screen.Text, t.err.Error())
@@ -159,7 +162,9 @@ func (m *Model) drawPlan(c *screen.Canvas, r plot.Rect) {
 		if d.Hint != "" {
 			put(screen.Dim, d.Hint)
 		}
-		put(screen.Dim, "c opens another config")
+		if elsewhere {
+			put(screen.Dim, "c opens another config")
+		}
 	case t.loaded.value != nil:
 		put(screen.Good, "✓ can be trained")
 		for _, l := range planLines(t.loaded.value, r.H > 20) {
