@@ -76,6 +76,7 @@ func openScreen(o screenOptions, stderr io.Writer) int {
 		if err := o.draw(ctx, path); err != nil {
 			return fail(err)
 		}
+		fmt.Fprintf(stderr, "written to %s: %s, %s\n", o.export, o.view, o.size)
 		return 0
 	}
 	if err := tui.Run(ctx, o.Options); err != nil {

@@ -198,6 +198,7 @@ func TestExportFrame(t *testing.T) {
 			assert.NoFileExists(t, c.args[1])
 			continue
 		}
+		assert.Regexp(t, "^written to "+c.args[1]+": [a-z]+, [0-9]+x[0-9]+\n$", errs)
 		data, err := os.ReadFile(c.args[1])
 		require.NoError(t, err)
 		assert.Contains(t, string(data), c.want)
