@@ -34,6 +34,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/muesli/termenv"
 
+	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/tui/screen"
 	"github.com/verifily/verifily-tui/tui/source"
@@ -180,7 +181,8 @@ func Views() []string {
 func Frame(ctx context.Context, opt Options, width, height int, view string, keys ...string) (*screen.Canvas, error) {
 	at := slices.Index(Views(), strings.ToLower(view))
 	if at < 0 {
-		return nil, fmt.Errorf("there is no view %q: there are %s", view, strings.Join(Views(), ", "))
+		near, _ := config.Nearest(view, Views())
+		return nil, fmt.Errorf("there is no view %q, the nearest is %s: there are %s", view, near, strings.Join(Views(), ", "))
 	}
 	if opt.RunsDir == "" {
 		opt.RunsDir = "runs"

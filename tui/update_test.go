@@ -388,6 +388,8 @@ func TestFrame(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 	_, err = Frame(context.Background(), Options{}, 100, 30, "walks")
 	assert.ErrorContains(t, err, "runs, train, live")
+	_, err = Frame(context.Background(), Options{}, 100, 30, "lives")
+	assert.ErrorContains(t, err, "the nearest is live")
 }
 
 func TestUnicodeLocale(t *testing.T) {
