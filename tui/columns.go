@@ -10,6 +10,7 @@ import (
 
 	"github.com/verifily/verifily-tui/core/compare"
 	"github.com/verifily/verifily-tui/core/metrics"
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/tui/plot"
 	"github.com/verifily/verifily-tui/tui/screen"
@@ -154,12 +155,37 @@ func drawName(m *Model, c *screen.Canvas, r *row, x, y, w int) {
 	c.PutIn(x, y, w, screen.Text, r.name)
 }
 
-func drawMetric(_ *Model, c *screen.Canvas, r *row, x, y, w int) {
+// metric returns the primary metric of the runs in sight, or where they have
+// several the width of the longest name.
+func (t *table) metric() (name string, mixed int) {
+	for _, r := range t.page() {
+		switch {
+		case !r.has:
+		case name == "" && mixed == 0:
+			name = r.metric
+		case mixed > 0 || r.metric != name:
+			mixed = max(mixed, text.Width(name), text.Width(r.metric))
+			name = ""
+		}
+	}
+	return name, mixed
+}
+
+// drawMetric says which metric it is where the runs in sight have several and
+// there is room.
+func drawMetric(m *Model, c *screen.Canvas, r *row, x, y, w int) {
 	if !r.has {
 		c.PutRight(x, y, w, screen.Dim, "–")
 		return
 	}
-	c.PutRight(x, y, w, screen.Text, score(r.value))
+	value := score(r.value)
+	c.PutRight(x, y, w, screen.Text, value)
+	const least = 2 // letters of a name that say something
+	if room := w - text.Width(value) - 1; room >= least {
+		if _, mixed := m.table.metric(); mixed > 0 {
+			c.PutRight(x, y, room, screen.Dim, text.Line(r.metric, room))
+		}
+	}
 }
 
 // drawDelta shows the difference to the baseline: ✓ where its interval leaves
@@ -251,6 +277,7 @@ func (m *Model) standing(r *row) (string, screen.Style) {
 type placed struct {
 	*column
 	x, w int
+	most int // what it grows to here
 }
 
 const columnGap = 2
@@ -258,9 +285,14 @@ const columnGap = 2
 // layout chooses the columns that fit and shares out the room that is left.
 func (t *table) layout(x, w int) []placed {
 	var out []placed
+	_, names := t.metric()
 	for _, col := range t.arranged() {
+		p := placed{column: col, w: col.least, most: col.most}
+		if col.id == "metric" && names > 0 {
+			p.most = max(p.most, names+1+p.w) // each value has its name beside it
+		}
 		if !t.hidden[col.id] {
-			out = append(out, placed{column: col, w: col.least})
+			out = append(out, p)
 		}
 	}
 	width := func() int {
@@ -280,6 +312,11 @@ func (t *table) layout(x, w int) []placed {
 		out = append(out[:last], out[last+1:]...)
 	}
 	out[0].w = min(out[0].w, w)
+	for i := range out {
+		if out[i].most > out[i].column.most { // names of metrics are of use whole
+			out[i].w += max(0, min(w-width(), out[i].most-out[i].w))
+		}
+	}
 	for spare := w - width(); spare > 0; {
 		grown := false
 		for i := range out {

@@ -177,14 +177,7 @@ func (m *Model) title(p *placed) string {
 	if p.id != "metric" {
 		return p.title
 	}
-	name := ""
-	for _, r := range m.table.page() {
-		if r.has && name == "" {
-			name = r.metric
-		} else if r.has && name != r.metric {
-			return p.title
-		}
-	}
+	name, _ := m.table.metric()
 	return cmp.Or(strings.ToUpper(name), p.title)
 }
 

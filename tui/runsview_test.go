@@ -163,6 +163,30 @@ func TestFilterByTag(t *testing.T) {
 	assert.Empty(t, names(m))
 }
 
+// TestMetricsOfSeveralTasks names the metric beside the value where the runs in
+// sight have several.
+func TestMetricsOfSeveralTasks(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 120, 40)
+	assert.Contains(t, header(m), "F1")
+	assert.NotContains(t, m.canvas().Plain(), "f1 0.889  ", "one for all is in the title")
+	dir := filepath.Join("runs", "run_20260304_100000_ffffff")
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "run_meta.json"),
+		[]byte(`{"status": "completed", "task": "classification", "started_at": "2026-03-04T10:00:00Z", "metrics": {"accuracy": 0.729}}`), 0o644))
+	for width, want := range map[int][]string{
+		80:  {"METRIC", "  0.889  "},
+		120: {"METRIC", "  f1 0.889  ", " accu… 0.729  "},
+		140: {"METRIC", "  f1 0.889  ", " accuracy 0.729  "},
+	} {
+		m := start(t, width, 40)
+		for _, words := range want {
+			assert.Contains(t, m.canvas().Plain(), words)
+		}
+		checkFrame(t, m)
+	}
+}
+
 // TestTimeOfAResumedRun counts the stretches before and the one that goes on.
 func TestTimeOfAResumedRun(t *testing.T) {
 	normalRuns(t)
