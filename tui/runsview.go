@@ -309,7 +309,7 @@ func (m *Model) previewFoot(run *row) []said {
 	if b := m.table.brief(run.dir); b != nil && b.Decision != nil {
 		words := "decision " + clip(b.Decision.Recommendation, mostName)
 		if len(b.Decision.Reasons) > 0 {
-			words += ": " + clip(b.Decision.Reasons[0], mostFailure)
+			words += ": " + clip(b.Decision.Reason(), mostFailure)
 			if n := len(b.Decision.Reasons) - 1; n > 0 {
 				words += fmt.Sprintf(" (and %d more)", n)
 			}

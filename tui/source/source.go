@@ -13,10 +13,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/compare"
+	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/core/filter"
 	"github.com/verifily/verifily-tui/runs"
 )
@@ -61,6 +63,22 @@ type Brief struct {
 type Verdict struct {
 	Recommendation string   `json:"recommendation"`
 	Reasons        []string `json:"reasons"`
+}
+
+// Reason is the reason that tells most: of a verdict that does not ship the first
+// that is none of a limit that was met. It is empty where there is none.
+func (v *Verdict) Reason() string {
+	if v.Recommendation != decision.Ship {
+		for _, r := range v.Reasons {
+			if !strings.Contains(r, "meets threshold") {
+				return r
+			}
+		}
+	}
+	if len(v.Reasons) == 0 {
+		return ""
+	}
+	return v.Reasons[0]
 }
 
 // Brief reads the small files of a run and samples its log.

@@ -138,3 +138,17 @@ func TestSettings(t *testing.T) {
 	assert.Equal(t, source.Settings{}, source.ReadSettings(path))
 	assert.NoError(t, source.WriteSettings("", got))
 }
+
+func TestReason(t *testing.T) {
+	met, flag := "F1 (0.7431) meets threshold (0.7)", "kind=sum F1: too few, 3 of 30 rows"
+	for want, v := range map[string]source.Verdict{
+		met:     {Recommendation: "SHIP", Reasons: []string{met, flag}},
+		flag:    {Recommendation: "INVESTIGATE", Reasons: []string{met, flag}},
+		"wrong": {Recommendation: "DONT_SHIP", Reasons: []string{"wrong", met}},
+		"":      {Recommendation: "INVESTIGATE"},
+	} {
+		assert.Equal(t, want, v.Reason())
+	}
+	only := source.Verdict{Recommendation: "INVESTIGATE", Reasons: []string{met}}
+	assert.Equal(t, met, only.Reason())
+}
