@@ -170,6 +170,10 @@ func (s *setup) warnings() []string {
 // runtime with its garbage, tokenizer and rows. Measured on small runs.
 const processBytes = 30 << 20
 
+// learnedBytes is what learning a tokenizer leaves behind a token, most of it
+// garbage that goes back to the system late. Measured with 20,000 tokens.
+const learnedBytes = 1 << 10
+
 // probe does the work of one step twice and tells how long all steps will
 // take, and how much memory they need.
 func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes int64, err error) {
@@ -196,5 +200,9 @@ func (t *training) probe(ctx context.Context, l lengths) (seconds float64, bytes
 
 	trained, _ := t.model.counts()
 	floats := 4*trained + int64(len(t.pool.workers)*t.scratch+len(t.slots.grad))
-	return seconds, 4*floats + t.model.baseBytes() + processBytes, nil
+	bytes = 4*floats + t.model.baseBytes() + processBytes
+	if t.learned {
+		bytes += learnedBytes * int64(t.model.Arch.VocabSize)
+	}
+	return seconds, bytes, nil
 }

@@ -19,14 +19,15 @@ import (
 
 // setup is everything a run stands on: base model, tokenizer and data.
 type setup struct {
-	job   engine.Job
-	cfg   *config.Config
-	tok   *bpe.Tokenizer
-	model *Model
-	lora  *loraSpec // nil: everything is trained
-	train *examples
-	val   *examples // nil when there is none
-	base  string    // the name of the base for adapter_config.json
+	job     engine.Job
+	cfg     *config.Config
+	tok     *bpe.Tokenizer
+	learned bool // the tokenizer, from the training data
+	model   *Model
+	lora    *loraSpec // nil: everything is trained
+	train   *examples
+	val     *examples // nil when there is none
+	base    string    // the name of the base for adapter_config.json
 	// notes are warnings about the evaluation to come.
 	notes []string
 }
@@ -192,6 +193,7 @@ func (s *setup) tokenizer(ctx context.Context, b *base) (*bpe.Tokenizer, error) 
 		opt.Split = *s.cfg.Tokenizer.Split
 	}
 	var failed error
+	s.learned = true
 	tok, err := bpe.Train(ctx, trainTexts(ctx, s.job.Data.Train, &failed), opt)
 	return tok, firstError(failed, err)
 }
