@@ -31,9 +31,15 @@ test: ## run every test
 test-postgres: ## run the tests of jobs and monitors on a throw-away PostgreSQL too
 	scripts/test-postgres.sh
 
-test-slow: ## run the tests that take minutes: kills at random moments, a cut SSH connection, random keys
-	VERIFILY_SLOW_TESTS=1 $(GO) test -count=1 -timeout 20m -run 'TestKilledAndStartedAgain|TestConnectionThatIsCut|TestKilledWhileHandingOver|TestSoak' ./cmd/verifily-tui
-	VERIFILY_SLOW_TESTS=1 VERIFILY_TEST_KILLS=$(KILLS) scripts/postgres.sh $(GO) test -count=1 -timeout 20m -run 'KilledAtRandom' ./core/work
+# Each must have run: a test that nothing matches any more is no failure to go test.
+test-slow: ## run the tests that take minutes: kills at random moments, a cut SSH connection, random keys, 100,000 jobs
+	VERIFILY_SLOW_TESTS=1 scripts/mustpass.sh TestKilledAndStartedAgain TestKilledWhileHandingOver TestSoak \
+		TestConnectionThatIsCut/ssh,_in_front TestConnectionThatIsCut/ssh,_in_the_background -- \
+		$(GO) test -v -count=1 -timeout 20m -run 'TestKilledAndStartedAgain|TestConnectionThatIsCut|TestKilledWhileHandingOver|TestSoak' ./cmd/verifily-tui
+	VERIFILY_SLOW_TESTS=1 VERIFILY_TEST_KILLS=$(KILLS) scripts/postgres.sh scripts/mustpass.sh TestKilledAtRandom/sqlite TestKilledAtRandom/postgres -- \
+		$(GO) test -v -count=1 -timeout 20m -run 'KilledAtRandom' ./core/work
+	VERIFILY_SLOW_TESTS=1 scripts/postgres.sh scripts/mustpass.sh TestManyJobs/sqlite TestManyJobs/postgres -- \
+		$(GO) test -v -count=1 -timeout 20m -run 'TestManyJobs' ./core/jobs
 
 KILLS ?= 200
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -86,14 +85,14 @@ func FuzzCSV(f *testing.F) {
 			require.NotEmpty(t, got[i])
 			last = line
 		}
-		if !utf8.ValidString(text) || strings.Contains(text, "\r") {
-			t.Skip("encoding/csv has rules of its own for these")
-		}
+		// encoding/csv has rules of its own for these.
+		text = strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\r", "")
+		got, _, err = read(t, strings.NewReader(text), comma)
 		r := csv.NewReader(strings.NewReader(text))
 		r.Comma, r.FieldsPerRecord = rune(comma), -1
 		records, wrong := r.ReadAll()
 		if wrong != nil {
-			t.Skip("encoding/csv takes fewer texts")
+			return // it takes fewer texts
 		}
 		require.NoError(t, err)
 		// A line of spaces is a record for encoding/csv, and no other is blank
