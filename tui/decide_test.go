@@ -276,3 +276,16 @@ func TestUncheckedGatesSayHow(t *testing.T) {
 	gateRow(t, m, "contamination")
 	assert.Equal(t, decision.GatePass, m.decideRows()[m.decide.cursor].Status, "it counts where a sealed run has room for it")
 }
+
+// A verdict to ship that rests on no metric says so beside its reasons.
+func TestShipOfNothing(t *testing.T) {
+	normalRuns(t)
+	for _, e := range normal() {
+		seal(t, filepath.Join("runs", e.name))
+	}
+	require.NoError(t, os.WriteFile("ship.yaml", []byte("ship_if: {min_f1: null, min_exact_match: null, max_f1_regression: null}\n"), 0o644))
+	m := start(t, 80, 24, "down", "7")
+	frame := m.canvas().Plain()
+	assert.Contains(t, frame, "SHIP")
+	assert.Contains(t, frame, "! no metric of the run was held against a limit; a policy can set one for")
+}

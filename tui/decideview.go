@@ -101,8 +101,9 @@ func (m *Model) drawGates(c *screen.Canvas, r plot.Rect, rows []decideRow, below
 		glyph, style := gateSign(g.Status)
 		c.PutIn(5, y, name, screen.Text, g.Name)
 		c.PutIn(at, y, value, screen.Text, gateValue(g))
-		c.PutIn(limitAt, y, min(limit, r.W-limitAt-1), screen.Dim, gateLimit(g))
-		c.PutIn(note, y, r.W-note-1, screen.Dim, gateNote(&rows[i]))
+		limitW, noteW := min(limit, r.W-limitAt-1), r.W-note-1
+		c.PutIn(limitAt, y, limitW, screen.Dim, named(gateLimit(g), limitW, 0))
+		c.PutIn(note, y, noteW, screen.Dim, gateNote(&rows[i], noteW))
 		if i == s.cursor && s.recording == nil {
 			c.Mark(0, y, c.Width(), screen.Picked)
 			c.Set(1, y, screen.Accent|screen.Picked, '▸')
@@ -122,8 +123,8 @@ func drawLines(c *screen.Canvas, r plot.Rect, lines [][]span, top int) {
 	}
 }
 
-// gateNote says beside a gate where to look, or what is not well.
-func gateNote(row *decideRow) string {
+// gateNote says beside a gate, in w columns, where to look, or what is not well.
+func gateNote(row *decideRow, w int) string {
 	g := &row.Gate
 	switch {
 	case g.Needed > 0 && g.Name == "review":
@@ -141,7 +142,7 @@ func gateNote(row *decideRow) string {
 	case g.P != nil && g.N > 0:
 		return count(g.N) + " pairs, p " + chanceOf(*g.P)
 	case g.Evidence != "" && g.N > 0 && g.Name != "review":
-		return "n=" + count(g.N) + ", " + short(clip(g.Evidence, mostName))
+		return named("n="+count(g.N)+", "+short(clip(g.Evidence, mostName)), w, 0)
 	case g.Status == decision.GateNotChecked && g.Evidence == "":
 		return "not checked"
 	}
@@ -186,6 +187,9 @@ func (m *Model) decideLines(w int) [][]span {
 	}
 	if len(d.MissingFiles) > 0 {
 		put(screen.Doubt, "missing: "+strings.Join(d.MissingFiles, ", "))
+	}
+	if words := decision.Unjudged("the run", d.Recommendation, d.Gates, d.Metrics.Names()); words != "" {
+		put(screen.Doubt, "! "+words)
 	}
 	out = append(out, nil)
 	put(screen.Dim, m.recordedWords())

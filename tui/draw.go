@@ -317,3 +317,18 @@ func wrap(s string, w int) []string {
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }
+
+// named shortens what does not fit w columns to its first parts, where they are
+// longer than least bytes: a name is rather read to its end than an explanation cut
+// in a word.
+func named(words string, w, least int) string {
+	if text.Width(words) <= w {
+		return words
+	}
+	for at := len(words) - 1; at > max(0, least); at-- {
+		if strings.ContainsRune(":;,", rune(words[at])) && text.Width(words[:at]) < w {
+			return words[:at] + "…"
+		}
+	}
+	return words
+}

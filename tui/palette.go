@@ -7,7 +7,6 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/sahilm/fuzzy"
 
-	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/tui/screen"
 )
 
@@ -121,27 +120,13 @@ func (m *Model) drawPalette(c *screen.Canvas) {
 			style = screen.Text | screen.Picked
 			c.Put(x+1, row, screen.Accent|screen.Picked, "▸")
 		}
-		c.PutIn(x+3, row, w-16, style, named(b.help, w-16))
+		c.PutIn(x+3, row, w-16, style, named(b.help, w-16, (w-16)/2))
 		c.PutRight(x+w-12, row, 11, screen.Dim|style&^screen.Text, b.show)
 		c.Mark(x-1, row, w+2, style&(screen.Picked|screen.Shaded))
 	}
 	if len(p.found) == 0 {
 		c.PutIn(x+3, y+1, w-4, screen.Dim|screen.Shaded, cmp.Or(p.empty, "nothing is called that; backspace takes letters back"))
 	}
-}
-
-// named shortens what does not fit to its first parts, where it has some: a
-// name is rather read to its end than an explanation cut in a word.
-func named(words string, w int) string {
-	if text.Width(words) <= w {
-		return words
-	}
-	for at := len(words) - 1; at > w/2; at-- {
-		if strings.ContainsRune(":;,", rune(words[at])) && text.Width(words[:at]) < w {
-			return words[:at] + "…"
-		}
-	}
-	return words
 }
 
 // helpLine is a line of the help: keys and what they do, more of that, or a

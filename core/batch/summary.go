@@ -410,8 +410,8 @@ func (s *scheduler) decide(ctx context.Context, sum *Summary) (int, error) {
 		return 0, fmt.Errorf("there is no decision on %s: it is not complete, or it is the baseline", chosen)
 	}
 	sum.Decision, sum.DecisionJob, sum.Reasons = d.Recommendation, chosen, append(sum.Reasons, d.Reasons...)
-	if d.Recommendation == decision.Ship && !slices.ContainsFunc(d.Gates, decision.Gate.Judged) {
-		sum.Problems = append(sum.Problems, "no metric of "+chosen+" was held against a limit; a policy can set one (verifily help policy)")
+	if words := decision.Unjudged(chosen, d.Recommendation, d.Gates, d.Metrics.Names()); words != "" {
+		sum.Problems = append(sum.Problems, words)
 	}
 	if d.ExitCode == decision.ExitToolError {
 		return ExitToolError, nil

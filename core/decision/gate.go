@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/verifily/verifily-tui/core/text"
@@ -46,9 +47,24 @@ type Interval struct {
 	Level     float64 // 0.95
 }
 
-// Judged says whether a metric was held against a limit, and not the number of
+// Unjudged warns of a verdict to ship although no metric was held against a limit,
+// as the usual criteria, which are those of sft, leave a classification. It is
+// empty where one was. Run is what the sentence calls the run, metrics are those
+// that it has.
+func Unjudged(run, recommendation string, gates []Gate, metrics []string) string {
+	if recommendation != Ship || slices.ContainsFunc(gates, Gate.judged) {
+		return ""
+	}
+	words := "no metric of " + run + " was held against a limit; a policy can set one"
+	if len(metrics) > 0 {
+		words += " for " + strings.Join(slices.Sorted(slices.Values(metrics)), ", ")
+	}
+	return words + " (verifily help policy)"
+}
+
+// judged says whether a metric was held against a limit, and not the number of
 // something or whether a file is there.
-func (g Gate) Judged() bool {
+func (g Gate) judged() bool {
 	switch v := g.Value.(type) {
 	case float64:
 		return true

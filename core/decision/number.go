@@ -83,6 +83,14 @@ type Metric struct {
 // Metrics are unknown, empty ones are known to be none.
 type Metrics []Metric
 
+// Names lists the names.
+func (m Metrics) Names() (names []string) {
+	for _, x := range m {
+		names = append(names, x.Name)
+	}
+	return names
+}
+
 // Get returns the number of a name.
 func (m Metrics) Get(name string) (Number, bool) {
 	for _, x := range m {

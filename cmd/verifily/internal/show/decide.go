@@ -3,7 +3,6 @@ package show
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -45,26 +44,18 @@ func (l *lines) Decided(v Verdict) error {
 	l.con.Print(l.heading(about, d.Recommendation, styleOf(d.Recommendation))...)
 	l.con.Print(l.gates(d.Gates)...)
 	l.reasons(d)
-	var names []string
-	for _, m := range d.Metrics {
-		names = append(names, m.Name)
-	}
-	l.con.Print(l.unjudged(d.Recommendation, d.Gates, names)...)
+	l.unjudged(d.Recommendation, d.Gates, d.Metrics.Names())
 	if v.Dir != "" {
 		l.written(v.Dir)
 	}
 	return nil
 }
 
-// unjudged warns of a run that ships although none of its metrics was held
-// against a limit: the usual criteria are those of sft.
-func (l *lines) unjudged(recommendation string, gates []decision.Gate, metrics []string) []string {
-	if recommendation != decision.Ship || len(metrics) == 0 || slices.ContainsFunc(gates, decision.Gate.Judged) {
-		return nil
+// unjudged warns of a run that ships although none of its metrics was judged.
+func (l *lines) unjudged(recommendation string, gates []decision.Gate, metrics []string) {
+	if words := decision.Unjudged("the run", recommendation, gates, metrics); words != "" {
+		l.con.Print(append([]string{""}, item("note: ", words, l.con.Width())...)...)
 	}
-	slices.Sort(metrics)
-	return append([]string{""}, item("note: ", "no metric of the run was held against a limit; a policy can set one for "+
-		strings.Join(metrics, ", ")+" (verifily help policy)", l.con.Width())...)
 }
 
 // reasons tells why, and how sure the verdict is.

@@ -35,7 +35,7 @@ func (l *lines) Retrained(r Retrain) error {
 	for _, reason := range res.Reasons {
 		l.con.Print(item("  - ", reason, width)...)
 	}
-	l.con.Print(l.unjudged(res.Decision, res.Gates, slices.Collect(maps.Keys(res.EvalSummary)))...)
+	l.unjudged(res.Decision, res.Gates, slices.Collect(maps.Keys(res.EvalSummary)))
 	rows := fmt.Sprintf("%s in, %s used", plural(res.Usage.Units.RowsIn, "row", "rows"), count(res.Usage.Units.RowsOut))
 	l.con.Print("", fmt.Sprintf("%s, exit code %d", rows, res.ExitCode), "")
 	l.con.Print(places([]place{
