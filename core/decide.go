@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -67,7 +66,7 @@ func Decide(ctx context.Context, opt DecideOptions) (*Decision, error) {
 		}
 	}
 	if opt.Contamination == "" {
-		opt.Contamination = ownContamination(opt.Run)
+		opt.Contamination = decision.ContaminationIn(opt.Run)
 	}
 	in, err := decision.Gather(ctx, decision.Sources{Run: opt.Run, Baseline: opt.Baseline,
 		Contamination: opt.Contamination, Report: opt.Report}, criteria, policy)
@@ -87,18 +86,6 @@ func Decide(ctx context.Context, opt DecideOptions) (*Decision, error) {
 		return nil, &EvalError{Detail: fault.Detail{Op: "decide", Path: opt.Run, Err: err, Hint: hint}}
 	}
 	return d, nil
-}
-
-// ownContamination is the contamination result that stands in a run, empty where
-// there is none. A run is sealed when it is complete; beside its evaluation there
-// is room.
-func ownContamination(run string) string {
-	for _, path := range []string{filepath.Join(run, "eval", "contamination.json"), filepath.Join(run, "contamination.json")} {
-		if _, err := os.Lstat(path); err == nil {
-			return path
-		}
-	}
-	return ""
 }
 
 func (opt DecideOptions) checkNote() error {

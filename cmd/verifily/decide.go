@@ -9,6 +9,7 @@ import (
 
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/show"
 	"github.com/verifily/verifily-tui/core"
+	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/runs"
 )
 
@@ -67,8 +68,8 @@ func (a *app) runDecide(ctx context.Context, opt core.DecideOptions) error {
 			return err
 		}
 	}
-	if _, err := os.Stat(usualPolicy); err == nil && opt.Policy == "" {
-		a.log.Warn(usualPolicy+" is here and was not used", "hint", "--policy "+usualPolicy)
+	if _, err := os.Stat(decision.PolicyFile); err == nil && opt.Policy == "" {
+		a.log.Warn(decision.PolicyFile+" is here and was not used", "hint", "--policy "+decision.PolicyFile)
 	}
 	a.log.Info("deciding", "run", opt.Run, "baseline", opt.Baseline, "policy", opt.Policy)
 	d, err := core.Decide(ctx, opt)
@@ -85,9 +86,6 @@ func (a *app) runDecide(ctx context.Context, opt core.DecideOptions) error {
 	}
 	return a.printer.Decided(out)
 }
-
-// usualPolicy is the policy that the workbench decides by.
-const usualPolicy = "ship.yaml"
 
 // runName is what people call a run: the name it was given, else that of its
 // folder. A run that cannot be read is judged all the same.

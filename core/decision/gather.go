@@ -345,3 +345,16 @@ func (s Sources) Check() error {
 	var in Input
 	return in.sources(s)
 }
+
+// ContaminationIn is the contamination result that stands in a run, empty where
+// there is none. A run is sealed when it is complete; beside its evaluation there
+// is room.
+func ContaminationIn(run string) string {
+	for _, folder := range []string{"eval", "", "contamination"} {
+		path := filepath.Join(run, folder, "contamination.json")
+		if _, err := os.Lstat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}

@@ -37,6 +37,11 @@ type SliceLimits struct {
 	Criteria Criteria
 }
 
+// PolicyFile is the usual name of a policy. The workbench decides by it where it
+// stands in the working directory; without one the limits of the run contract
+// hold.
+const PolicyFile = "ship.yaml"
+
 // Significance says how paired differences are judged.
 type Significance struct {
 	Alpha     float64 // 0.05; below 0.5

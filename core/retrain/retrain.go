@@ -249,11 +249,8 @@ func milliseconds(d time.Duration) int64 { return max(0, d.Milliseconds()) }
 
 // contaminationOf finds the contamination result of a run.
 func contaminationOf(dir string) (string, error) {
-	for _, name := range []string{"contamination.json", "eval/contamination.json", "contamination/contamination.json"} {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		}
+	if path := decision.ContaminationIn(dir); path != "" {
+		return path, nil
 	}
 	reason := "the run has no contamination.json"
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {

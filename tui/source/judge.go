@@ -16,10 +16,6 @@ import (
 	"github.com/verifily/verifily-tui/runs/regular"
 )
 
-// PolicyFile is the policy that decisions are made by where it stands in the
-// working directory; without one the limits of the run contract hold.
-const PolicyFile = "ship.yaml"
-
 // Judgement is a decision, what it was made from, and how the run stands.
 type Judgement struct {
 	Decision *core.Decision
@@ -131,8 +127,8 @@ func recordFiles(run string, d *core.Decision) ([]string, error) {
 
 func decideOptions(run, base string) core.DecideOptions {
 	opt := core.DecideOptions{Run: run, Baseline: base}
-	if exists(PolicyFile) {
-		opt.Policy = PolicyFile
+	if exists(decision.PolicyFile) {
+		opt.Policy = decision.PolicyFile
 	}
 	return opt
 }
