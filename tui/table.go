@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/verifily/verifily-tui/core/filter"
+	"github.com/verifily/verifily-tui/core/text"
 	"github.com/verifily/verifily-tui/runs"
 	"github.com/verifily/verifily-tui/tui/source"
 )
@@ -125,12 +126,7 @@ func (r *row) failure() string {
 }
 
 // clip cuts a text to a number of bytes.
-func clip(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
+func clip(s string, most int) string { return text.Clip(s, most) }
 
 // duration is how long the run has taken so far, in seconds. While it goes on
 // its meta data tells of the stretches before this one, which began when they

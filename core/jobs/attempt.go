@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/verifily/verifily-tui/core/jobs/database"
@@ -193,9 +192,9 @@ func (q *Queue) tooLate(a *Attempt) {
 func (q *Queue) store(ctx context.Context, a *Attempt, made json.RawMessage, failure error) error {
 	run, status, reason, result := a.run, Succeeded, (*string)(nil), []byte(made)
 	if failure != nil {
-		text := failure.Error()
-		text = clean(text[:min(len(text), mostReason)])
-		status, reason, result = Failed, &text, nil
+		why := failure.Error()
+		why = database.Clean(why[:min(len(why), mostReason)])
+		status, reason, result = Failed, &why, nil
 	}
 	n, err := q.db.Exec(ctx, `UPDATE verifily_job SET status = $1, finished_at = $2, result = $3, error = $4, owner = NULL, progress = NULL,
 			result_path = CASE WHEN $1 = 'SUCCEEDED' THEN COALESCE($5, output) END
@@ -240,11 +239,6 @@ func (q *Queue) release(ctx context.Context, run *attempt) error {
 
 // mostReason bounds the error of a job, in bytes: a list shows it for 500 jobs.
 const mostReason = 16 << 10
-
-// clean makes a text fit for every database.
-func clean(s string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
-}
 
 func diedTooOften(n int) string {
 	return fmt.Sprintf("given up: the process that ran it died %d times", n)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -265,8 +264,8 @@ func (m *Monitors) store(ctx context.Context, w *watched, t Tick, failure error,
 	}
 	var why *string
 	if failure != nil {
-		valid := strings.ReplaceAll(strings.ToValidUTF8(reason(failure), "\ufffd"), "\x00", "\ufffd")
-		why = &valid
+		clean := database.Clean(reason(failure))
+		why = &clean
 	}
 	return m.db.Write(ctx, func(ctx context.Context, tx database.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE verifily_monitor SET tick_count = $1, last_tick = $2, error = $3, ticked_at = $4

@@ -3,7 +3,6 @@ package server
 import (
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	terminal "github.com/verifily/verifily-tui/core/text"
 )
@@ -37,19 +36,13 @@ const (
 	mostFields  = 32 << 10 // bytes of a 422
 )
 
-// shorten cuts a text behind a whole rune so that it has at most so many bytes, the
-// ellipsis included. What must be redacted is redacted before: half a key is no key
-// that can be found.
-func shorten(text string, most int) string {
-	const ellipsis = "…"
-	if len(text) <= most {
-		return text
+// shorten cuts a text to so many bytes, the ellipsis included. What must be redacted
+// is redacted before: half a key is no key that can be found.
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	end := most - len(ellipsis)
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + ellipsis
+	return terminal.Clip(s, most-len("…"))
 }
 
 // withoutKey blots out the key alone, for texts whose hex digits say something.

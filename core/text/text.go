@@ -74,6 +74,18 @@ func Head(s string, width int) string {
 	return s
 }
 
+// Clip cuts s behind the last whole character within most bytes, and shows with an
+// ellipsis that it did. It escapes nothing.
+func Clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:max(0, most)] + "…"
+}
+
 // Width returns how many columns s takes. It is meant for escaped text.
 func Width(s string) int {
 	n := 0

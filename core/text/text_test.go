@@ -117,3 +117,9 @@ func TestAgo(t *testing.T) {
 		assert.Equal(t, want, text.Ago(seconds))
 	}
 }
+
+func TestClip(t *testing.T) {
+	for s, want := range map[string]string{"": "", "abc": "abc", "abcd": "abc…", "aé": "aé", "abé": "ab…", "日本": "日…", "😀": "…"} {
+		assert.Equal(t, want, text.Clip(s, 3), "%q", s)
+	}
+}

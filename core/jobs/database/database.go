@@ -129,3 +129,9 @@ func QueryRow(ctx context.Context, q interface {
 	rows.Close()
 	return rows.Err()
 }
+
+// Clean makes a text fit for every database: none has a place for text that is not
+// UTF-8, PostgreSQL none for a NUL.
+func Clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
+}
