@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/verifily/verifily-tui/core/dataset"
+	"github.com/verifily/verifily-tui/core/fault"
 )
 
 // ParseResults reads the metrics of an eval_results.json: the numbers in
@@ -64,7 +65,7 @@ func ParseReport(data []byte) (*Report, error) {
 		return nil, nil
 	}
 	if err := json.Unmarshal(data, &raw); err != nil || raw == nil {
-		return nil, plainly(err)
+		return nil, fault.JSON(err)
 	}
 	if err := once(data, "pii_total_hits", "quality"); err != nil {
 		return nil, err
@@ -103,7 +104,7 @@ func ParseContamination(data []byte) (*Contamination, error) {
 		Near   int    `json:"near_duplicates"`
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
-		return nil, plainly(err)
+		return nil, fault.JSON(err)
 	}
 	if err := once(data, "status", "exact_overlaps", "near_duplicates"); err != nil {
 		return nil, err
@@ -128,19 +129,6 @@ func ParseContamination(data []byte) (*Contamination, error) {
 		out.TrainHash, out.EvalHash = files.Train.SHA256, files.Eval.SHA256
 	}
 	return out, nil
-}
-
-// plainly says of a value of the wrong type which it is, without the types of
-// this program.
-func plainly(err error) error {
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case !errors.As(err, &wrong):
-		return err
-	case wrong.Field == "":
-		return fmt.Errorf("holds a JSON %s, not an object", wrong.Value)
-	}
-	return fmt.Errorf("%s is a %s, which does not belong there", wrong.Field, wrong.Value)
 }
 
 // once refuses keys that an object has twice, whatever their case: of those it

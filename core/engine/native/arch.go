@@ -2,7 +2,6 @@ package native
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -140,7 +139,7 @@ func loadArch(dir string) (Arch, error) {
 	}
 	var f archFile
 	if err := json.Unmarshal(data, &f); err != nil {
-		return bad("is it the config.json of a model?", "not a model configuration: %v", plainJSON(err))
+		return bad("is it the config.json of a model?", "not a model configuration: %v", fault.JSON(err))
 	}
 	const family = "this engine runs Llama-style models: RMSNorm, rotary positions, grouped-query attention, SwiGLU, no biases"
 	switch {
@@ -190,29 +189,6 @@ func loadArch(dir string) (Arch, error) {
 		return bad("is the file damaged?", "%s", reason)
 	}
 	return a, nil
-}
-
-// plainJSON says which key has a value of the wrong type without naming Go's
-// types; other errors stay as they are.
-func plainJSON(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if !errors.As(err, &wrong) || wrong.Field == "" {
-		return err
-	}
-	want := "an object"
-	switch wrong.Type.Kind() {
-	case reflect.Int:
-		want = "a whole number"
-	case reflect.Float64:
-		want = "a number"
-	case reflect.Bool:
-		want = "true or false"
-	case reflect.String:
-		want = "a text"
-	case reflect.Slice:
-		want = "a list"
-	}
-	return fmt.Errorf("%s must be %s, not %s", wrong.Field, want, wrong.Value)
 }
 
 // check says what is impossible about the shape, or nothing.

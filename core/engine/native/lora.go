@@ -186,7 +186,7 @@ func loadAdapterConfig(dir string) (*adapterFile, error) {
 	err = json.Unmarshal(data, &f)
 	switch {
 	case err != nil:
-		err = plainJSON(err)
+		err = fault.JSON(err)
 	case f.PeftType != "LORA" || f.UseDoRA || f.UseRSLoRA || f.FanInFanOut || f.Bias != "none":
 		err = fmt.Errorf("only plain LoRA without biases is supported")
 	case len(f.RankPattern) > 0 || len(f.AlphaPattern) > 0:
