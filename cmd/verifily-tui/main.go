@@ -9,15 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/verifily/verifily-tui/cmd/internal/batches"
+	"github.com/verifily/verifily-tui/cmd/internal/commands"
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/batch"
-	"github.com/verifily/verifily-tui/core/config"
-	"github.com/verifily/verifily-tui/core/fault"
 )
 
 // jobFlag makes the program carry out one job of a batch that another process
@@ -124,7 +122,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	screen.flags(cmd.Flags())
 	cmd.AddCommand(batches.Command(stdout, &code), &cobra.Command{Use: "plan", Short: "How a plan is written", Long: planHelp},
 		&cobra.Command{Use: "json", Short: "What --json prints", Long: batches.JSONHelp})
-	cmd.SetHelpCommand(help())
+	cmd.SetHelpCommand(commands.Help())
 	cmd.SetVersionTemplate("verifily-tui {{.Version}}\n")
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
@@ -134,31 +132,4 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return batch.ExitToolError
 	}
 	return code
-}
-
-// help is the command help, which refuses what it does not know.
-func help() *cobra.Command {
-	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "Help about any command",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			topic, rest, err := cmd.Root().Find(args)
-			if err != nil {
-				topic, rest = cmd.Root(), args
-			}
-			if len(rest) == 0 {
-				topic.InitDefaultHelpFlag()
-				return topic.Help()
-			}
-			var names []string
-			for _, c := range topic.Commands() {
-				names = append(names, c.Name())
-			}
-			hint := "known are " + strings.Join(names, ", ")
-			if near, close := config.Nearest(rest[0], names); close {
-				hint = "did you mean " + near + "?"
-			}
-			return &core.ConfigError{Detail: fault.Detail{Reason: fmt.Sprintf("unknown help topic %q", rest[0]), Hint: hint}}
-		},
-	}
 }

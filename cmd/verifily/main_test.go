@@ -63,33 +63,6 @@ func TestInterruptedBeforeThereIsARun(t *testing.T) {
 	assert.NoDirExists(t, "runs")
 }
 
-func TestNearest(t *testing.T) {
-	known := []string{"epochs", "batch-size", "base-model", "lr", "lora-r", "eval"}
-	for name, want := range map[string]string{
-		"epoch": "epochs", "bath-size": "batch-size", "base_model": "base-model", "Lr": "lr", "evaluate": "eval",
-		"frobnicate": "", "": "", "x": "",
-	} {
-		got, ok := nearest(name, known)
-		if want == "" {
-			assert.False(t, ok, "%q is near to %q", name, got)
-		} else {
-			assert.Equal(t, want, got, name)
-			assert.True(t, ok, name)
-		}
-	}
-	_, ok := nearest("x", nil)
-	assert.False(t, ok)
-}
-
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"abc", "abc", 0}, {"kitten", "sitting", 3}, {"lr", "rl", 1}, {"trian", "train", 1}, {"abc", "cab", 2}} {
-		assert.Equal(t, c.want, distance(c.a, c.b), "%q, %q", c.a, c.b)
-	}
-}
-
 func TestEveryCommandHasAnExample(t *testing.T) {
 	root := (&app{}).command()
 	for _, cmd := range append(root.Commands(), root) {

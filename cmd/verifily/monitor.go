@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/verifily/verifily-tui/cmd/internal/commands"
 	"github.com/verifily/verifily-tui/core/decision"
 	"github.com/verifily/verifily-tui/core/jobs"
 	"github.com/verifily/verifily-tui/core/monitor"
@@ -41,12 +42,7 @@ neither: for cron and Slurm.`,
   verifily monitor run --config pipeline.yaml     # one tick, for cron`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		return unknown("command", args[0], args[0], []string{"start", "stop", "status", "history", "run"}, "verifily monitor")
-	}
+	cmd.Args = commands.Known
 	cmd.AddCommand(a.monitorStart(), a.monitorStop(), a.monitorStatus(), a.monitorHistory(), a.monitorRun())
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/verifily/verifily-tui/cmd/internal/commands"
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/console"
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/show"
 	"github.com/verifily/verifily-tui/core"
@@ -49,7 +50,7 @@ func (a *app) command() *cobra.Command {
   verifily eval --run runs/run_20260101_120000_abcdef --slice-by source
   verifily compare baseline candidate
   verifily decide --run runs/run_20260102_090000_fedcba --baseline runs/run_20260101_120000_abcdef`,
-		Args:              a.knownCommand,
+		Args:              commands.Known,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd) },
 		SilenceErrors:     true,
@@ -65,7 +66,7 @@ func (a *app) command() *cobra.Command {
 	root.AddCommand(a.train(), a.runs(), a.batch(), a.eval(), a.compare(), a.reproduce(), a.ingest(), a.contamination(), a.contract(), a.decide(),
 		a.retrain(), a.serve(), a.worker(), a.monitor(), &cobra.Command{Use: "json", Short: "What --json prints", Long: show.JSONHelp + show.RunsJSONHelp},
 		&cobra.Command{Use: "policy", Short: "What a policy file says", Long: policyHelp})
-	root.SetHelpCommand(help())
+	root.SetHelpCommand(commands.Help())
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.SetVersionTemplate("verifily {{.Version}}\n")
 	root.Version = core.Version()
@@ -73,44 +74,6 @@ func (a *app) command() *cobra.Command {
 		cmd.Version = root.Version
 	}
 	return root
-}
-
-// knownCommand refuses what is not a command.
-func (a *app) knownCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	var names []string
-	for _, c := range cmd.Commands() {
-		if c.Runnable() && !c.Hidden {
-			names = append(names, c.Name())
-		}
-	}
-	return unknown("command", args[0], args[0], names, "verifily")
-}
-
-// help is the command help, which refuses what it does not know.
-func help() *cobra.Command {
-	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "Help about any command",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			root := cmd.Root()
-			topic, rest, err := root.Find(args)
-			if err != nil {
-				topic, rest = root, args
-			}
-			if len(rest) > 0 {
-				var names []string
-				for _, c := range topic.Commands() {
-					names = append(names, c.Name())
-				}
-				return unknown("help topic", rest[0], rest[0], names, topic.CommandPath())
-			}
-			topic.InitDefaultHelpFlag()
-			return topic.Help()
-		},
-	}
 }
 
 // begin prepares the output as the flags of the command ask.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/verifily/verifily-tui/cmd/internal/commands"
 	"github.com/verifily/verifily-tui/cmd/verifily/internal/show"
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/fault"
@@ -37,12 +38,7 @@ without a name take the newest.`,
   verifily runs follow`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		return unknown("command", args[0], args[0], []string{"ls", "show", "follow"}, "verifily runs")
-	}
+	cmd.Args = commands.Known
 	cmd.PersistentFlags().StringVar(&runsDir, "runs-dir", "runs", "`FOLDER` of the runs")
 	cmd.AddCommand(a.runsList(&runsDir), a.runsShow(&runsDir), a.runsFollow(&runsDir))
 	return cmd

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/verifily/verifily-tui/cmd/internal/commands"
 	"github.com/verifily/verifily-tui/core"
 	"github.com/verifily/verifily-tui/core/fault"
 )
@@ -19,18 +20,6 @@ import (
 // usage is the error of a command line that cannot be understood.
 func usage(reason, hint string) error {
 	return &core.ConfigError{Detail: fault.Detail{Reason: reason, Hint: hint}}
-}
-
-// unknown is the error of a name that does not exist, with the nearest one.
-func unknown(what, shown, name string, known []string, command string) error {
-	hint := "see " + command + " --help"
-	if near, ok := nearest(name, known); ok {
-		if what == "flag" {
-			near = "--" + near
-		}
-		hint = "did you mean " + near + "? Else " + hint
-	}
-	return usage(fmt.Sprintf("unknown %s %q", what, shown), hint)
 }
 
 // flagError puts an error of the flag parser in our words.
@@ -50,7 +39,7 @@ func flagError(cmd *cobra.Command, err error) error {
 			}
 		})
 		name := missing.GetSpecifiedName()
-		return unknown("flag", "--"+name, name, known, cmd.CommandPath())
+		return commands.Unknown("flag", "--"+name, name, known, cmd.CommandPath())
 	case errors.As(err, &empty):
 		return usage("--"+empty.GetSpecifiedName()+": needs a value", see)
 	case errors.As(err, &invalid):
@@ -155,47 +144,4 @@ func notEmpty(cmd *cobra.Command, names ...string) error {
 		}
 	}
 	return nil
-}
-
-// nearest returns the known name that was probably meant, if one is close.
-func nearest(name string, known []string) (string, bool) {
-	best, least := "", 0
-	for _, k := range known {
-		d := distance(name, k)
-		if name != "" && (strings.HasPrefix(k, name) || strings.HasPrefix(name, k)) {
-			d = min(d, 1)
-		}
-		if best == "" || d < least {
-			best, least = k, d
-		}
-	}
-	return best, best != "" && least <= max(1, min(len(name), 30)/3)
-}
-
-// distance is how many bytes must be replaced, left out, put in or swapped with
-// their neighbour to turn one name into the other (the optimal string alignment
-// distance). It looks at the first 64 bytes: no name is longer.
-func distance(a, b string) int {
-	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
-	var before []int
-	last := make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row := make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last[j]
-			if a[i] != b[j] {
-				cost++
-			}
-			row[j+1] = min(cost, row[j]+1, last[j+1]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }

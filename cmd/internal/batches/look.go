@@ -15,8 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/verifily/verifily-tui/cmd/internal/commands"
 	"github.com/verifily/verifily-tui/core/batch"
-	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/text"
 )
@@ -42,7 +42,7 @@ verifily-tui --batch PLAN starts one.
 Exit codes: follow ends with that of the batch; else 0, or 4 for an error.`,
 		Example: "  verifily batch ls\n  verifily batch follow\n  verifily batch show 4c1f2e\n  verifily batch stop runs/batch_20260101_220000_4c1f2e",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.Args = func(_ *cobra.Command, args []string) error { return knownCommand(cmd, args) }
+	cmd.Args = commands.Known
 	cmd.PersistentFlags().StringVar(&l.runsDir, "runs-dir", "runs", "`FOLDER` of the runs")
 	one := func(name, short string, do func(ctx context.Context, dir string) error) *cobra.Command {
 		return &cobra.Command{Use: name + " [BATCH]", Short: short, Args: atMostOne, RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,21 +66,6 @@ Exit codes: follow ends with that of the batch; else 0, or 4 for an error.`,
 	follow.Flags().BoolVar(&l.asJSON, "json", false, "print one JSON object a line (see verifily-tui help json)")
 	cmd.AddCommand(ls, show, follow, stop)
 	return cmd
-}
-
-func knownCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	var names []string
-	for _, c := range cmd.Commands() {
-		names = append(names, c.Name())
-	}
-	hint := "known are " + strings.Join(names, ", ")
-	if near, close := config.Nearest(args[0], names); close {
-		hint = "did you mean " + near + "?"
-	}
-	return &fault.ConfigError{Detail: fault.Detail{Reason: fmt.Sprintf("unknown command %q of batch", args[0]), Hint: hint}}
 }
 
 func atMostOne(_ *cobra.Command, args []string) error {
