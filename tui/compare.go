@@ -370,14 +370,6 @@ func (m *Model) inputLines(w int) [][]span {
 		return nil
 	}
 	r := s.value
-	parts := []struct {
-		name        string
-		list, every []compare.Difference
-	}{{"config", r.Config, nil}, {"data", r.Data, nil}, {"environment", r.Environment, nil}}
-	if s.every && s.inputs.value != nil {
-		all := s.inputs.value
-		parts[0].every, parts[1].every, parts[2].every = all.Config, all.Data, all.Environment
-	}
 	shown := []int{0, s.with + 1}
 	const least = 16
 	name := min(40, max(20, w/3))
@@ -394,20 +386,17 @@ func (m *Model) inputLines(w int) [][]span {
 		head = append(head, span{screen.Text | screen.Bold, pad(r.Runs[i].Label(), each)})
 	}
 	out = append(out, head)
-	for _, part := range parts {
+	for _, part := range r.Inputs() {
 		differs := map[string]bool{}
-		for _, d := range part.list {
+		for _, d := range part.Differ {
 			differs[d.Name] = true
 		}
-		list := part.list
+		list := part.Differ
 		if s.every && s.inputs.value != nil {
-			list = part.every
+			list = s.inputs.value.Of(part.Name)
 		}
-		words := plural(len(part.list), "key differs", "keys differ")
-		if len(part.list) == 0 {
-			words = "the same"
-		}
-		out = append(out, []span{{screen.Accent | screen.Bold, part.name}, {screen.Dim, "  " + words}})
+		words := differWords(part, "the same", "key differs", "keys differ")
+		out = append(out, []span{{screen.Accent | screen.Bold, part.Name}, {screen.Dim, "  " + words}})
 		for _, d := range list {
 			line := []span{{screen.Text, pad("  "+clip(d.Name, mostName), name)}}
 			first := clip(d.Text(shown[0]), mostName)

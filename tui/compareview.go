@@ -288,17 +288,12 @@ func chanceOf(p float64) string {
 // drawCompareFoot says all about the row under the cursor, and in a line each
 // what went in differently and what came out.
 func (m *Model) drawCompareFoot(c *screen.Canvas, r plot.Rect, result *core.CompareResult) {
-	say := func(what string, n int, file string) string {
-		switch {
-		case n == 0 && result.Lacks(file):
-			return what + ": not known"
-		case n == 0:
-			return what + ": same"
-		}
-		return what + ": " + plural(n, "difference", "differences")
+	var inputs []string
+	for _, g := range result.Inputs() {
+		inputs = append(inputs, g.Name+": "+differWords(g, "same", "difference", "differences"))
 	}
 	facts := joined(m.differenceWords(result), r.W)
-	rest := []string{strings.Join([]string{say("config", len(result.Config), "config.yaml"), say("data", len(result.Data), ""), say("environment", len(result.Environment), "environment.json")}, " · ")}
+	rest := []string{strings.Join(inputs, " · ")}
 	last := ""
 	if at := m.compare.with; at < len(result.Examples) {
 		last = fmt.Sprintf("fixed %s · broken %s · enter reads them", count(len(result.Examples[at].Fixed)), count(len(result.Examples[at].Broken)))
@@ -310,6 +305,17 @@ func (m *Model) drawCompareFoot(c *screen.Canvas, r plot.Rect, result *core.Comp
 	for i := 0; i < len(rest) && first+i < r.H; i++ {
 		c.PutIn(r.X, r.Y+first+i, r.W, screen.Dim, rest[i])
 	}
+}
+
+// differWords says how much of what went into the runs differs.
+func differWords(g compare.Inputs, same, one, many string) string {
+	switch {
+	case len(g.Differ) > 0:
+		return plural(len(g.Differ), one, many)
+	case g.Unknown:
+		return "not known"
+	}
+	return same
 }
 
 // differenceWords writes the row under the cursor with its evidence; its name

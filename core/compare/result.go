@@ -50,10 +50,19 @@ type Run struct {
 	lacks  []string // files that could not be read
 }
 
-// Lacks tells whether a run has no such file, so that nothing is known of what
-// it says.
-func (r *Result) Lacks(file string) bool {
-	return slices.ContainsFunc(r.Runs, func(run Run) bool { return slices.Contains(run.lacks, file) })
+// Inputs is a group of what went into the runs.
+type Inputs struct {
+	Name    string // config, data or environment
+	Differ  []Difference
+	Unknown bool // of a run at least: that nothing differs says nothing
+}
+
+// Inputs lists what went into the runs.
+func (r *Result) Inputs() []Inputs {
+	unknown := func(file string) bool {
+		return slices.ContainsFunc(r.Runs, func(run Run) bool { return slices.Contains(run.lacks, file) })
+	}
+	return []Inputs{{"config", r.Config, unknown("config.yaml")}, {"data", r.Data, false}, {"environment", r.Environment, unknown("environment.json")}}
 }
 
 // Label is the name of the run, with its id where another run of the comparison

@@ -132,30 +132,20 @@ func (r *Result) methodLine() string {
 	return out
 }
 
-// differenceGroup is one of the lists of differences, with its name.
-type differenceGroup struct {
-	name, one, many string
-	list            []Difference
-	unknown         bool // for a run at least
-}
-
-func (g differenceGroup) summary() string {
+// summary says how much of a group differs.
+func (g Inputs) summary() string {
+	noun := map[string][2]string{"config": {"key differs", "keys differ"}, "data": {"field differs", "fields differ"}}
+	words, ok := noun[g.Name]
+	if !ok {
+		words = [2]string{"entry differs", "entries differ"}
+	}
 	switch {
-	case len(g.list) > 0:
-	case g.unknown:
-		return g.name + ": not known"
-	default:
-		return g.name + ": same"
+	case len(g.Differ) > 0:
+		return g.Name + ": " + count(len(g.Differ), words[0], words[1])
+	case g.Unknown:
+		return g.Name + ": not known"
 	}
-	return g.name + ": " + count(len(g.list), g.one, g.many)
-}
-
-func (r *Result) differences() []differenceGroup {
-	return []differenceGroup{
-		{"config", "key differs", "keys differ", r.Config, r.Lacks("config.yaml")},
-		{"data", "field differs", "fields differ", r.Data, false},
-		{"environment", "entry differs", "entries differ", r.Environment, r.Lacks("environment.json")},
-	}
+	return g.Name + ": same"
 }
 
 // Values of a config may be of any length; of those that are longer than these
@@ -188,9 +178,9 @@ func (r *Result) WriteTable(w io.Writer, width int) error {
 		}
 	}
 	t.line("")
-	for _, group := range r.differences() {
+	for _, group := range r.Inputs() {
 		t.line(group.summary())
-		for _, d := range group.list {
+		for _, d := range group.Differ {
 			texts := make([]string, len(d.Values))
 			for i := range texts {
 				texts[i] = short(d.Text(i))

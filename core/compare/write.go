@@ -128,9 +128,9 @@ func (r *Result) WriteMarkdown(w io.Writer) error {
 		}
 		b.WriteString("\n")
 	}
-	for _, group := range r.differences() {
+	for _, group := range r.Inputs() {
 		fmt.Fprintf(&b, "### %s\n\n", inline(group.summary()))
-		if len(group.list) == 0 {
+		if len(group.Differ) == 0 {
 			continue
 		}
 		b.WriteString("| |")
@@ -138,7 +138,7 @@ func (r *Result) WriteMarkdown(w io.Writer) error {
 			fmt.Fprintf(&b, " %s |", inline(run.Label()))
 		}
 		b.WriteString("\n|---|" + strings.Repeat("---|", len(r.Runs)) + "\n")
-		for _, d := range group.list {
+		for _, d := range group.Differ {
 			fmt.Fprintf(&b, "| %s |", inline(short(d.Name)))
 			for i := range d.Values {
 				fmt.Fprintf(&b, " %s |", inline(short(d.Text(i))))

@@ -14,6 +14,11 @@ type Inputs struct {
 	Config, Data, Environment []compare.Difference
 }
 
+// Of is the group of a name, as compare.Inputs has it.
+func (in *Inputs) Of(name string) []compare.Difference {
+	return map[string][]compare.Difference{"config": in.Config, "data": in.Data, "environment": in.Environment}[name]
+}
+
 // Inputs reads what went into runs. What a run does not tell is missing.
 func (s *Source) Inputs(dirs []string) (*Inputs, error) {
 	var config, data, environment []map[string]any
