@@ -128,16 +128,8 @@ func (r *row) failure() string {
 // clip cuts a text to a number of bytes.
 func clip(s string, most int) string { return text.Clip(s, most) }
 
-// duration is how long the run has taken so far, in seconds. While it goes on
-// its meta data tells of the stretches before this one, which began when they
-// were written.
-func (r *row) duration(now time.Time) float64 {
-	d := r.e.Meta.DurationSeconds
-	if r.e.Status == runs.StatusRunning && r.e.Kind == runs.KindRun {
-		d += max(0, now.Sub(r.e.Modified).Seconds())
-	}
-	return d
-}
+// duration is how long the run has taken so far, in seconds.
+func (r *row) duration(now time.Time) float64 { return filter.Duration(&r.e, now) }
 
 // Words implements filter.Row.
 func (r *row) Words() string { return r.words }

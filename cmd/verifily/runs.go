@@ -232,7 +232,7 @@ func (r *listedRun) decision() string {
 }
 
 func (r *listedRun) shown() show.ListedRun {
-	return show.ListedRun{Dir: shortPath(r.entry.Dir), Entry: *r.entry, Name: r.name(), Age: r.age(), Decision: r.decision()}
+	return show.ListedRun{Dir: shortPath(r.entry.Dir), Entry: *r.entry, Name: r.name(), Age: r.age(), Lasted: filter.Duration(r.entry, r.now), Decision: r.decision()}
 }
 
 func (a *app) runsShow(runsDir *string) *cobra.Command {

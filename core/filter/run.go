@@ -73,6 +73,16 @@ func Started(e *runs.Entry) time.Time {
 	return e.Modified
 }
 
+// Duration is how long a run has taken so far, in seconds. While it goes on its meta
+// data tells of the stretches before this one, which began when they were written.
+func Duration(e *runs.Entry, now time.Time) float64 {
+	d := e.Meta.DurationSeconds
+	if e.Status == runs.StatusRunning && e.Kind == runs.KindRun {
+		d += max(0, now.Sub(e.Modified).Seconds())
+	}
+	return d
+}
+
 // Run is the value of a key that the entry of a run in a list holds itself. Age
 // and duration are in seconds.
 func Run(e *runs.Entry, key string, now time.Time) (Value, bool) {
@@ -98,7 +108,7 @@ func Run(e *runs.Entry, key string, now time.Time) (Value, bool) {
 	case "age":
 		return Number(now.Sub(Started(e)).Seconds())
 	case "duration":
-		return Number(m.DurationSeconds)
+		return Number(Duration(e, now))
 	case "metric", "score":
 		if _, v, ok := Primary(m); ok {
 			return Number(v)

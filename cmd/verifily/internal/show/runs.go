@@ -49,6 +49,7 @@ type ListedRun struct {
 	Entry    runs.Entry
 	Name     string  // for people
 	Age      float64 // seconds since it started
+	Lasted   float64 // seconds that it took, or has taken so far
 	Decision string  // that was recorded, may be empty
 }
 
@@ -89,8 +90,8 @@ func (l *lines) ListedRuns(list Runs) error {
 		r := &list.List[i]
 		m := &r.Entry.Meta
 		lasted := ""
-		if m.DurationSeconds > 0 {
-			lasted = duration(m.DurationSeconds)
+		if r.Lasted > 0 {
+			lasted = duration(r.Lasted)
 		}
 		decided = decided || r.Decision != ""
 		rows = append(rows, []string{r.Name, r.Entry.Name, r.status(), r.metric(list.Metric), text.Ago(r.Age), r.Decision, valueOf(m.Metrics, "eval_loss"), lasted})
