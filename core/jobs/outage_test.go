@@ -131,20 +131,26 @@ func TestDatabaseGoneAndBack(t *testing.T) {
 	})
 }
 
-// TestFileLocked: another process that writes for a while is waited for.
-func TestFileLocked(t *testing.T) {
-	p := place{t: t, dir: t.TempDir()}
-	q := p.start(jobs.Options{Kinds: map[string]jobs.Handler{"ECHO": echo}})
+// holdFile lets another process keep the file to itself until release is closed.
+func holdFile(p place, wg *sync.WaitGroup) (release chan struct{}) {
 	other := p.open(jobs.Options{})
 	held, release := make(chan struct{}), make(chan struct{})
-	var wg sync.WaitGroup
 	wg.Go(func() {
-		assert.NoError(t, other.HoldForTest(func() {
+		assert.NoError(p.t, other.HoldForTest(func() {
 			close(held)
 			<-release
 		}))
 	})
-	within(t, held, "the lock")
+	within(p.t, held, "the lock")
+	return release
+}
+
+// TestFileLocked: another process that writes for a while is waited for.
+func TestFileLocked(t *testing.T) {
+	p := place{t: t, dir: t.TempDir()}
+	q := p.start(jobs.Options{Kinds: map[string]jobs.Handler{"ECHO": echo}})
+	var wg sync.WaitGroup
+	release := holdFile(p, &wg)
 	submitted := make(chan jobs.Job, 1)
 	wg.Go(func() {
 		job, err := q.Submit(p.ctx(), jobs.Request{Kind: "ECHO", Input: object(`{}`)})
@@ -167,16 +173,8 @@ func TestFileLocked(t *testing.T) {
 func TestFileLockedForLong(t *testing.T) {
 	p := place{t: t, dir: t.TempDir()}
 	q := p.start(jobs.Options{Kinds: map[string]jobs.Handler{"ECHO": echo}})
-	other := p.open(jobs.Options{})
-	held, release := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		assert.NoError(t, other.HoldForTest(func() {
-			close(held)
-			<-release
-		}))
-	})
-	within(t, held, "the lock")
+	release := holdFile(p, &wg)
 	short, cancel := context.WithTimeout(p.ctx(), 50*time.Millisecond)
 	defer cancel()
 	ended := make(chan error, 2)

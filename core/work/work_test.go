@@ -94,13 +94,19 @@ func TestFailures(t *testing.T) {
 	})
 }
 
+// few writes a data set of some rows, and names a folder for runs beside it.
+func few(t *testing.T) (rows, out string) {
+	t.Helper()
+	dir := t.TempDir()
+	rows = filepath.Join(dir, "rows.jsonl")
+	require.NoError(t, os.WriteFile(rows, []byte(strings.Repeat(`{"instruction": "Say", "input": "a", "output": "a"}`+"\n", 8)), 0o644))
+	return rows, filepath.Join(dir, "runs")
+}
+
 // TestCancelledTraining: the error of the job names the run, which can be resumed.
 func TestCancelledTraining(t *testing.T) {
 	q := start(t, jobs.Options{DataDir: t.TempDir()})
-	dir := t.TempDir()
-	rows := filepath.Join(dir, "rows.jsonl")
-	require.NoError(t, os.WriteFile(rows, []byte(strings.Repeat(`{"instruction": "Say", "input": "a", "output": "a"}`+"\n", 8)), 0o644))
-	out := filepath.Join(dir, "runs")
+	rows, out := few(t)
 	job := submit(t, q, work.Train, wire.TrainRequest{OutputDir: &out, Config: map[string]any{
 		"task": "sft", "base_model": "builtin:micro", "lora": map[string]any{"enabled": false}, "data_paths": map[string]any{"train": rows},
 		"training": map[string]any{"num_epochs": 100_000, "batch_size": 4, "max_seq_length": 64},
@@ -128,10 +134,7 @@ func TestCancelledTraining(t *testing.T) {
 // with itself, as jobs.
 func TestEveryKind(t *testing.T) {
 	q := start(t, jobs.Options{DataDir: t.TempDir()})
-	dir := t.TempDir()
-	rows := filepath.Join(dir, "rows.jsonl")
-	require.NoError(t, os.WriteFile(rows, []byte(strings.Repeat(`{"instruction": "Say", "input": "a", "output": "a"}`+"\n", 8)), 0o644))
-	out := filepath.Join(dir, "runs")
+	rows, out := few(t)
 	job := submit(t, q, work.Train, wire.TrainRequest{OutputDir: &out, Config: map[string]any{
 		"task": "sft", "base_model": "builtin:micro", "lora": map[string]any{"enabled": false},
 		"data_paths": map[string]any{"train": rows, "test": rows},
