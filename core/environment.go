@@ -15,8 +15,8 @@ import (
 )
 
 // environment describes what the bytes of a run depend on besides config and
-// data: the program, the modules it trains with, the machine's kind and instruction set. It is
-// found out once a process.
+// data: the program, the modules it trains with, the machine's kind and instruction
+// set. It is found out once a process.
 func environment() (runs.Environment, error) {
 	e, err := findEnvironment()
 	e.Packages = maps.Clone(e.Packages) // the caller's own

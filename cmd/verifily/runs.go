@@ -51,13 +51,13 @@ func (a *app) runsList(runsDir *string) *cobra.Command {
 		Short: "List runs, the newest first",
 		Long: `List the runs of a folder. A filter is words, which names, ids, models and data
 are searched for, and conditions such as status:completed, f1>0.8, age<2d or
-name~warm; all of them must hold. A status, a decision and a task are named whole,
-in capitals or not, or by how they alone begin: decision:ship leaves DONT_SHIP
-out. The keys are name, id, status, task, model,
-data, device, seed, age, duration, decision, every metric and metric (the primary
-one), every key of the configuration by its dotted name or the last part of it,
-such as training.learning_rate, learning_rate or lr for short, and every tag of
-the data.
+name~warm; all of them must hold. A status, a decision and a task are named
+whole, in capitals or not, or by how they alone begin: decision:ship leaves
+DONT_SHIP out. The keys are name, id, status, task, model, data, device, seed,
+age, duration, decision, every metric and metric (the primary one), every key of
+the configuration by its dotted name or the last part of it, such as
+training.learning_rate, learning_rate or lr for short, and every tag of the
+data.
 
 --sort takes one of these keys: metrics sort best first, the others upwards;
 a minus before the key turns that round. Runs without a value come last.`,

@@ -71,7 +71,7 @@ func parseManifest(op, path string, data []byte) (*Manifest, error) {
 	if len(r.problems) == 0 {
 		return m, nil
 	}
-	if bytes.Contains(data, []byte(`"row_count_out"`)) {
+	if r.artifact {
 		dir := filepath.Dir(path)
 		return nil, &fault.DataError{Detail: fault.Detail{Op: op, Path: path,
 			Reason: "belongs to an artifact of verifily ingest, which has no splits",
@@ -92,6 +92,7 @@ type manifestReader struct {
 	data     []byte
 	scratch  []byte
 	problems []fault.Problem
+	artifact bool // it is the manifest of an artifact, which has other members
 }
 
 // fields is an object by key.
@@ -248,6 +249,7 @@ func (r *manifestReader) manifest(root value, m *Manifest) {
 	if !ok {
 		return
 	}
+	_, r.artifact = f["row_count_out"]
 	m.DatasetID = r.mustText(f, root, "dataset_id", "dataset_id")
 	m.Version = r.mustText(f, root, "version", "version")
 	if m.DatasetID != "" && m.Version != "" {

@@ -4,8 +4,8 @@
 // # Promises
 //
 //   - Every answer has an X-Request-ID, and every error is {"error": {"type",
-//     "message", "request_id"}}, but for what net/http itself turns away. Bad input is never a 500. A 422 names every bad
-//     field.
+//     "message", "request_id"}}, but for what net/http itself turns away. Bad
+//     input is never a 500. A 422 names every bad field.
 //   - A job that was answered with a job_id is in the queue's database.
 //   - No path that a client names is read or written outside of Options.Roots,
 //     links included; what is outside is not even looked at.

@@ -31,7 +31,8 @@ type looker struct {
 }
 
 // Command returns the commands that look at batches which other processes run.
-// Examples and hints name verifily, whichever program has them. code receives the exit code of a batch that was followed.
+// Examples and hints name verifily, whichever program has them. code receives the
+// exit code of a batch that was followed.
 func Command(stdout io.Writer, code *int) *cobra.Command {
 	l := &looker{stdout: stdout, code: code}
 	cmd := &cobra.Command{Use: "batch", Short: "List, show, follow and stop batches from elsewhere",
