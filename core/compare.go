@@ -15,7 +15,7 @@ type CompareOptions struct {
 	Runs      []string
 	RunsDir   string   // where ids and names are looked up; empty means "runs"
 	Metric    string   // by which slices are compared; empty means f1 or accuracy
-	SliceBy   []string // tag keys, also crossed as a*b; nil means those of the base's evaluation
+	SliceBy   []string // tag keys, also crossed as a*b; nil means those of the runs' evaluations, the base's first
 	Resamples int      // of a bootstrap; 0 means 10,000
 	Seed      *int64   // of the random numbers; nil means 42
 	Alpha     float64  // level of the tests; 0 means 0.05

@@ -142,7 +142,11 @@ func gateNote(row *decideRow, w int) string {
 	case g.P != nil && g.N > 0:
 		return count(g.N) + " pairs, p " + chanceOf(*g.P)
 	case g.Evidence != "" && g.N > 0 && g.Name != "review":
-		return named("n="+count(g.N)+", "+short(clip(g.Evidence, mostName)), w, 0)
+		words, file := "n="+count(g.N), ", "+short(clip(g.Evidence, mostName))
+		if text.Width(words+file) > w {
+			return words
+		}
+		return words + file
 	case g.Status == decision.GateNotChecked && g.Evidence == "":
 		return "not checked"
 	}

@@ -71,7 +71,7 @@ Nothing is written without --output.`,
 	flags.SortFlags = false
 	flags.StringVar(&opt.RunsDir, "runs-dir", "runs", "`FOLDER` where ids and names are looked up")
 	flags.StringVar(&opt.Metric, "metric", "", "`METRIC` to compare slices by (default: f1 or accuracy)")
-	flags.StringSliceVar(&opt.SliceBy, "slice-by", nil, "`TAGS` to slice by, separated by commas; a*b crosses two (default: as the base was)")
+	flags.StringSliceVar(&opt.SliceBy, "slice-by", nil, "`TAGS` to slice by, separated by commas; a*b crosses two (default: as the runs were)")
 	flags.StringVar(&out.Format, "format", "", "`FORMAT`: table, json, csv or markdown (default: as --output ends, else table)")
 	flags.StringVar(&out.File, "output", "", "`FILE` to write as well; the table is still printed")
 	flags.Var(&fixed, "fixed", "`NUMBER` of examples to list that a run answers right and the base does not")

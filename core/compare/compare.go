@@ -34,8 +34,8 @@ type Options struct {
 	Metric string
 	// Only leaves the other metrics out, which take as long each.
 	Only bool
-	// SliceBy lists tag keys, also crossed as a*b. Nil: the keys that the
-	// evaluation of the base run was sliced by.
+	// SliceBy lists tag keys, also crossed as a*b. Nil: the keys that the runs were
+	// evaluated by, those of the base first.
 	SliceBy   []string
 	Resamples int     // of a bootstrap; 0 means 10,000
 	Seed      *int64  // of the random numbers; nil means 42

@@ -291,6 +291,34 @@ func TestMoreExamplesThatAVerdictTakes(t *testing.T) {
 	assert.InDelta(t, 200*(half/d.Delta)*(half/d.Delta)-200, float64(*d.MoreExamples), 1)
 }
 
+// A difference that is clear of zero and still not sure has too few examples that
+// changed: no number of others is told.
+func TestNoMoreExamplesThatAreNotTheReason(t *testing.T) {
+	all := func(int) bool { return true }
+	a, b := answers(120, all), answers(120, all)
+	for i, f1 := range []float64{0, 0.8, 0.8, 0.8} {
+		a[i].F1 = &f1
+	}
+	d := metric(t, compareRuns(t, compare.Options{}, spec{preds: a}, spec{preds: b}), "f1").Deltas[0]
+	assert.Equal(t, compare.Unclear, d.Verdict)
+	assert.Positive(t, d.Interval.Low)
+	assert.Nil(t, d.MoreExamples)
+}
+
+// Without tags that are named, runs are sliced by what either was sliced by.
+func TestSlicesOfEitherRun(t *testing.T) {
+	in := func(key string) map[string]map[string]runs.SliceMetrics {
+		return map[string]map[string]runs.SliceMetrics{key: {"a": {"n": 1}}}
+	}
+	r := compareRuns(t, compare.Options{}, spec{preds: answers(40, third), slices: in("source")}, spec{preds: answers(40, half), slices: in("rare")})
+	var keys []string
+	for _, s := range r.Slices {
+		keys = append(keys, s.Key)
+	}
+	assert.Contains(t, keys, "source")
+	assert.Contains(t, keys, "rare")
+}
+
 func TestContradictionsAndBadLinesAreNoted(t *testing.T) {
 	s := spec{preds: answers(50, half), overall: map[string]float64{"f1": 0.9, "exact_match": 0.50001}}
 	a := s.folder(t)

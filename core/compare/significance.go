@@ -204,6 +204,9 @@ func deltaOf(d stats.Difference, opt stats.Options, paired bool) *Delta {
 		out.SE, out.Detectable = &d.SE, &detectable
 	}
 	half := (d.Interval.High - d.Interval.Low) / 2
+	if d.Interval.Low > 0 || d.Interval.High < 0 {
+		return out // it is clear of zero
+	}
 	if more, ok := stats.MoreExamples(d.Interval.N, half, math.Abs(d.Delta)); ok && more > 0 {
 		out.MoreExamples = &more
 	}

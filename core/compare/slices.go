@@ -15,11 +15,14 @@ import (
 
 // sliceKeys lists what to slice by.
 func (c *comparison) sliceKeys() []string {
-	if c.opt.SliceBy == nil {
-		return slices.Sorted(maps.Keys(c.sides[0].results.Slices))
+	asked := c.opt.SliceBy
+	if asked == nil { // as the runs were evaluated, the base first
+		for _, s := range c.sides {
+			asked = append(asked, slices.Sorted(maps.Keys(s.results.Slices))...)
+		}
 	}
 	var out []string
-	for _, key := range c.opt.SliceBy {
+	for _, key := range asked {
 		if !slices.Contains(out, key) {
 			out = append(out, key)
 		}

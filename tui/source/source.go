@@ -182,7 +182,7 @@ func (b *Brief) sample(run *runs.Run) error {
 	return nil
 }
 
-// Pair compares a run with a baseline, sliced like the baseline. What it says of
+// Pair compares a run with a baseline, sliced as they are. What it says of
 // slices is true only where they are asked for.
 func (s *Source) Pair(ctx context.Context, base, run string, sliced bool) (*core.CompareResult, error) {
 	opt := core.CompareOptions{Runs: []string{base, run}, RunsDir: s.root}
