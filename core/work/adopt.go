@@ -23,9 +23,6 @@ const (
 	retrainPrefix = "retrain_"
 	// maxUsage bounds usage.json, in bytes.
 	maxUsage = 1 << 20
-	// clockMargin is how far the clock may have been set back between the start of
-	// a job and its run.
-	clockMargin = time.Hour
 )
 
 // adopt returns the retrain that an earlier attempt of this job published, or
@@ -34,8 +31,7 @@ func (w *worker) adopt(ctx context.Context, a *jobs.Attempt, opt *core.RetrainOp
 	candidates := []string{a.Output} // an earlier attempt was adopting this
 	if a.Output == "" {
 		var err error
-		since := time.Unix(0, int64(*a.Job.StartedAt*1e9)).Add(-clockMargin)
-		if candidates, err = w.published.of(outputDir(opt), a.Job.ID, since); err != nil {
+		if candidates, err = w.published.of(outputDir(opt), a.Job.ID); err != nil {
 			return nil, err
 		}
 	}
@@ -129,9 +125,9 @@ func newPublished() *published {
 	return p
 }
 
-// of lists the retrains of a folder that a job made since a moment, the newest
-// number first.
-func (p *published) of(folder, job string, since time.Time) ([]string, error) {
+// of lists the retrains of a folder that a job made, the newest number first. How
+// old they are says nothing: the clock may have been set since.
+func (p *published) of(folder, job string) ([]string, error) {
 	<-p.turn
 	defer func() { p.turn <- struct{}{} }()
 	entries, err := os.ReadDir(folder)
@@ -154,10 +150,6 @@ func (p *published) of(folder, job string, since time.Time) ([]string, error) {
 		}
 		id, ok := known[e.Name()]
 		if !ok {
-			info, err := e.Info()
-			if err != nil || info.ModTime().Before(since) {
-				continue // gone, or made before the job began
-			}
 			if id, err = jobOf(filepath.Join(folder, e.Name())); err != nil {
 				continue
 			}
