@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/verifily/verifily-tui/core/jobs"
+	"github.com/verifily/verifily-tui/core/jobs/database"
 )
 
 // faulty opens a queue whose database a test disturbs, and starts it.
@@ -129,5 +130,19 @@ func TestLostTickets(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, jobs.Succeeded, done.Status)
 		}
+	})
+}
+
+// TestTicketsAreDueAtOnce: how the clock of the process that submits differs from
+// the database's makes no job wait.
+func TestTicketsAreDueAtOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		q := p.open(jobs.Options{})
+		hold(t, q)
+		var tickets, late int
+		require.NoError(t, database.QueryRow(p.ctx(), q.Database(), []any{&tickets, &late},
+			`SELECT count(*), count(CASE WHEN scheduled_at > '1970-01-02' THEN 1 END) FROM river_job WHERE state = 'available'`))
+		assert.Equal(t, 1, tickets)
+		assert.Zero(t, late)
 	})
 }

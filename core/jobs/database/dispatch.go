@@ -64,6 +64,7 @@ func newDispatcher[TTx any](driver riverdriver.Driver[TTx], cfg DispatchConfig) 
 		FetchCooldown: fetchCooldown, FetchPollInterval: poll,
 		JobTimeout: -1, MaxAttempts: ticketAttempts, RescueStuckJobsAfter: rescueAfter,
 		RetryPolicy:                 again{},
+		Hooks:                       []rivertype.Hook{&dueAtOnce{}},
 		CompletedJobRetentionPeriod: keepTickets, CancelledJobRetentionPeriod: keepTickets, DiscardedJobRetentionPeriod: keepTickets,
 	})
 	if err != nil {
@@ -90,6 +91,19 @@ func (d *dispatcher[TTx]) insert(ctx context.Context, tx TTx, tickets []Ticket) 
 		ids[i] = m.Job.ID
 	}
 	return ids, nil
+}
+
+// dueAtOnce makes new tickets due by every clock. River hands them out by the
+// database's clock, which may be behind the one of the process that makes them,
+// and any clock may be set back. Tickets of one time come in the order of their
+// ids.
+type dueAtOnce struct{ river.HookDefaults }
+
+// InsertBegin implements rivertype.HookInsertBegin.
+func (*dueAtOnce) InsertBegin(_ context.Context, ticket *rivertype.JobInsertParams) error {
+	begin := time.Unix(0, 0).UTC()
+	ticket.ScheduledAt = &begin
+	return nil
 }
 
 // ticketArgs is what a ticket says.
