@@ -113,23 +113,51 @@ func TestDiesTooOften(t *testing.T) {
 func TestLostTickets(t *testing.T) {
 	onEach(t, func(t *testing.T, p place) {
 		waits := p.open(jobs.Options{})
-		gone := hold(t, waits)
-		later := hold(t, waits)
-		db := waits.Database()
-		for _, stmt := range []string{
-			`DELETE FROM river_job WHERE id = (SELECT ticket FROM verifily_job WHERE id = '` + gone.ID + `')`,
-			`UPDATE river_job SET scheduled_at = '2199-01-01 00:00:00' WHERE id = (SELECT ticket FROM verifily_job WHERE id = '` + later.ID + `')`,
+		all := []jobs.Job{hold(t, waits), hold(t, waits), hold(t, waits), hold(t, waits)}
+		for i, stmt := range []string{
+			`DELETE FROM river_job`,
+			`UPDATE river_job SET scheduled_at = '2199-01-01 00:00:00'`,
+			`UPDATE river_job SET scheduled_at = '2199-01-01 00:00:00', state = 'scheduled'`,
+			`UPDATE river_job SET scheduled_at = '2199-01-01 00:00:00', state = 'retryable'`,
 		} {
-			n, err := db.Exec(p.ctx(), stmt)
+			n, err := waits.Database().Exec(p.ctx(), stmt+` WHERE id = (SELECT ticket FROM verifily_job WHERE id = $1)`, all[i].ID)
 			require.NoError(t, err)
 			require.EqualValues(t, 1, n)
 		}
 		q := p.start(jobs.Options{Kinds: map[string]jobs.Handler{"HOLD": echo}})
-		for _, job := range []jobs.Job{gone, later} {
+		for _, job := range all {
 			done, err := q.Wait(p.ctx(), job.ID)
 			require.NoError(t, err)
 			assert.Equal(t, jobs.Succeeded, done.Status)
 		}
+	})
+}
+
+// TestClockWasAhead: a process that died while the clock was years ahead keeps
+// nobody from leading River, and what it has used is cleared away.
+func TestClockWasAhead(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		before := p.start(jobs.Options{Kinds: map[string]jobs.Handler{"HOLD": echo}})
+		job := hold(t, before)
+		_, err := before.Wait(p.ctx(), job.ID)
+		require.NoError(t, err)
+		require.NoError(t, before.Close())
+		db := p.open(jobs.Options{}).Database()
+		for _, stmt := range []string{
+			`UPDATE river_job SET finalized_at = '2199-01-01 00:00:00' WHERE state = 'completed'`,
+			`INSERT INTO river_leader (leader_id, elected_at, expires_at) VALUES ('dead', '2198-12-31 23:59:45', '2199-01-01 00:00:00')`,
+		} {
+			n, err := db.Exec(p.ctx(), stmt)
+			require.NoError(t, err)
+			require.EqualValues(t, 1, n, stmt)
+		}
+		p.start(jobs.Options{Kinds: map[string]jobs.Handler{"HOLD": echo}})
+		require.Eventually(t, func() bool {
+			var leads, used int
+			require.NoError(t, database.QueryRow(p.ctx(), db, []any{&leads}, `SELECT count(*) FROM river_leader WHERE leader_id <> 'dead'`))
+			require.NoError(t, database.QueryRow(p.ctx(), db, []any{&used}, `SELECT count(*) FROM river_job`))
+			return leads == 1 && used == 0
+		}, 30*time.Second, 5*time.Millisecond)
 	})
 }
 

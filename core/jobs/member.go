@@ -268,14 +268,17 @@ func (q *Queue) adoptOrphans(ctx context.Context) error {
 	if !due {
 		return nil
 	}
-	if _, err := q.db.Exec(ctx, q.db.Dialect().Overdue); err != nil {
-		return err
+	for _, stmt := range q.db.Dialect().SetBack {
+		if _, err := q.db.Exec(ctx, stmt); err != nil {
+			return err
+		}
 	}
 	return q.adopt(ctx, orphanColumns+`WHERE j.status = 'QUEUED' AND NOT EXISTS (SELECT 1 FROM river_job r
 		WHERE r.id = j.ticket AND r.state IN ('available', 'running', 'scheduled', 'retryable'))`)
 }
 
-// auditEvery is how often every waiting job is held against its ticket.
+// auditEvery is how often every waiting job is held against its ticket, and traces
+// of a clock that was ahead are looked for.
 const auditEvery = time.Minute
 
 func (q *Queue) adopt(ctx context.Context, query string) error {

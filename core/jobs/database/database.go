@@ -81,9 +81,10 @@ type Dialect struct {
 	// TicketHolder is the expression for the client that has a ticket of
 	// river_job r.
 	TicketHolder string
-	// Overdue undoes what a clock that was set back does: tickets that wait for a
-	// time that seemed past when they were made.
-	Overdue string
+	// SetBack undoes what a clock leaves that was ahead: tickets that wait for a
+	// time that is far off again, the lease of the process that led River, which
+	// nobody else could take over, and used tickets that would be kept till then.
+	SetBack []string
 }
 
 // Options say what to open.

@@ -23,8 +23,13 @@ const schemaLock = 0x7665726966696c79 // "verifily"
 var postgresDialect = Dialect{
 	Serial: "bigserial PRIMARY KEY", Blob: "bytea", Float: "double precision",
 	TicketHolder: "r.attempted_by[array_upper(r.attempted_by, 1)]",
-	Overdue: `UPDATE river_job SET scheduled_at = now()
-		WHERE state = 'available' AND scheduled_at > now() + interval '5 seconds'`,
+	SetBack: []string{
+		`UPDATE river_job SET state = 'available', scheduled_at = '1970-01-01 00:00:00Z'
+			WHERE state IN ('available', 'scheduled', 'retryable') AND scheduled_at > now() + interval '5 seconds'`,
+		`DELETE FROM river_leader WHERE expires_at > now() + interval '1 minute'`,
+		`DELETE FROM river_job WHERE id IN (SELECT id FROM river_job
+			WHERE state = 'completed' AND finalized_at > now() + interval '1 minute' LIMIT 10000)`,
+	},
 }
 
 type postgresDB struct {

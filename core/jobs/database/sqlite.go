@@ -31,8 +31,13 @@ const (
 var sqliteDialect = Dialect{
 	Serial: "integer PRIMARY KEY AUTOINCREMENT", Blob: "blob", Float: "real",
 	TicketHolder: "json_extract(r.attempted_by, '$[#-1]')",
-	Overdue: `UPDATE river_job SET scheduled_at = datetime('now', 'subsec')
-		WHERE state = 'available' AND scheduled_at > datetime('now', '+5 seconds')`,
+	SetBack: []string{
+		`UPDATE river_job SET state = 'available', scheduled_at = '1970-01-01 00:00:00'
+			WHERE state IN ('available', 'scheduled', 'retryable') AND scheduled_at > datetime('now', '+5 seconds')`,
+		`DELETE FROM river_leader WHERE expires_at > datetime('now', '+1 minute')`,
+		`DELETE FROM river_job WHERE id IN (SELECT id FROM river_job
+			WHERE state = 'completed' AND finalized_at > datetime('now', '+1 minute') LIMIT 10000)`,
+	},
 }
 
 // sqliteDB is a file with one writing connection, which the writes of this
