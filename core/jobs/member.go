@@ -388,17 +388,11 @@ func (q *Queue) purge(ctx context.Context) error {
 		now = steady
 	}
 	before := seconds(now.Add(-q.opt.Retention))
-	for _, status := range []Status{Succeeded, Failed} {
-		for {
-			n, err := q.db.Exec(ctx, `DELETE FROM verifily_job WHERE seq IN (SELECT seq FROM (SELECT seq, finished_at FROM verifily_job
-				WHERE status = $1 ORDER BY seq LIMIT $2) oldest WHERE finished_at < $3)`, string(status), purgeBatch, before)
-			if err != nil {
-				return err
-			}
-			if n < purgeBatch {
-				break
-			}
+	for {
+		n, err := q.db.Exec(ctx, `DELETE FROM verifily_job WHERE seq IN (SELECT seq FROM verifily_job WHERE finished_at < $1
+			ORDER BY finished_at LIMIT `+strconv.Itoa(purgeBatch)+`)`, before)
+		if err != nil || n < purgeBatch {
+			return err
 		}
 	}
-	return nil
 }

@@ -342,3 +342,27 @@ func TestRetention(t *testing.T) {
 		}, time.Minute, 5*time.Millisecond)
 	})
 }
+
+// TestRetentionAfterAClockWasAhead: jobs that ended while the clock was ahead do
+// not keep those that ended later.
+func TestRetentionAfterAClockWasAhead(t *testing.T) {
+	const ahead = 250 // more than are removed at once
+	onEach(t, func(t *testing.T, p place) {
+		before := p.open(jobs.Options{})
+		for range ahead {
+			hold(t, before)
+		}
+		n, err := before.Database().Exec(p.ctx(), `UPDATE verifily_job SET status = 'SUCCEEDED', finished_at = 5e9`)
+		require.NoError(t, err)
+		require.EqualValues(t, ahead, n)
+		q := p.start(jobs.Options{Kinds: map[string]jobs.Handler{"HOLD": echo}, Retention: time.Millisecond, Lease: time.Second})
+		job := hold(t, q)
+		require.Eventually(t, func() bool {
+			_, err := q.Job(p.ctx(), job.ID)
+			return errors.Is(err, jobs.ErrNotFound)
+		}, 20*time.Second, 5*time.Millisecond)
+		s, err := q.Stats(p.ctx())
+		require.NoError(t, err)
+		assert.Equal(t, ahead, s.Succeeded)
+	})
+}

@@ -46,6 +46,7 @@ func schema(d database.Dialect) []string {
 		`CREATE INDEX IF NOT EXISTS verifily_job_status ON verifily_job (status, seq)`,
 		`CREATE INDEX IF NOT EXISTS verifily_job_project ON verifily_job (project_id, seq)`,
 		`CREATE INDEX IF NOT EXISTS verifily_job_both ON verifily_job (project_id, status, seq)`,
+		`CREATE INDEX IF NOT EXISTS verifily_job_finished ON verifily_job (finished_at) WHERE finished_at IS NOT NULL`,
 		`CREATE UNIQUE INDEX IF NOT EXISTS verifily_job_idempotency ON verifily_job (idempotency) WHERE idempotency IS NOT NULL`,
 	}
 }
