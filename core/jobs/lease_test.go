@@ -161,6 +161,24 @@ func TestClockWasAhead(t *testing.T) {
 	})
 }
 
+// TestPutOff: a job whose ticket was put off is not overtaken for ever by those that
+// come later.
+func TestPutOff(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		waits := p.open(jobs.Options{})
+		first, second := hold(t, waits), hold(t, waits)
+		n, err := waits.Database().Exec(p.ctx(), `UPDATE river_job SET scheduled_at = '2020-01-01 00:00:00'
+			WHERE id = (SELECT ticket FROM verifily_job WHERE id = $1)`, first.ID)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, n)
+		g := newGate()
+		close(g.goOn)
+		p.start(jobs.Options{Kinds: g.kinds(), Workers: 1})
+		assert.Equal(t, first.ID, within(t, g.begun, "the first job").Job.ID)
+		assert.Equal(t, second.ID, within(t, g.begun, "the second job").Job.ID)
+	})
+}
+
 // TestTicketsAreDueAtOnce: how the clock of the process that submits differs from
 // the database's makes no job wait.
 func TestTicketsAreDueAtOnce(t *testing.T) {

@@ -81,9 +81,11 @@ type Dialect struct {
 	// TicketHolder is the expression for the client that has a ticket of
 	// river_job r.
 	TicketHolder string
-	// SetBack undoes what a clock leaves that was ahead: tickets that wait for a
-	// time that is far off again, the lease of the process that led River, which
-	// nobody else could take over, and used tickets that would be kept till then.
+	// SetBack undoes what a clock leaves that was ahead: tickets that were put off
+	// and now wait for a time that is far off, the lease of the process that led
+	// River, which nobody else could take over, and used tickets that would be kept
+	// till then. It makes all tickets that were put off due, as new ones are, or
+	// they would come after those for ever.
 	SetBack []string
 }
 

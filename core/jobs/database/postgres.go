@@ -25,7 +25,7 @@ var postgresDialect = Dialect{
 	TicketHolder: "r.attempted_by[array_upper(r.attempted_by, 1)]",
 	SetBack: []string{
 		`UPDATE river_job SET state = 'available', scheduled_at = '1970-01-01 00:00:00Z'
-			WHERE state IN ('available', 'scheduled', 'retryable') AND scheduled_at > now() + interval '5 seconds'`,
+			WHERE state IN ('available', 'scheduled', 'retryable') AND scheduled_at > '1970-01-01 00:00:01Z'`,
 		`DELETE FROM river_leader WHERE expires_at > now() + interval '1 minute'`,
 		`DELETE FROM river_job WHERE id IN (SELECT id FROM river_job
 			WHERE state = 'completed' AND finalized_at > now() + interval '1 minute' LIMIT 10000)`,

@@ -33,7 +33,7 @@ var sqliteDialect = Dialect{
 	TicketHolder: "json_extract(r.attempted_by, '$[#-1]')",
 	SetBack: []string{
 		`UPDATE river_job SET state = 'available', scheduled_at = '1970-01-01 00:00:00'
-			WHERE state IN ('available', 'scheduled', 'retryable') AND scheduled_at > datetime('now', '+5 seconds')`,
+			WHERE state IN ('available', 'scheduled', 'retryable') AND scheduled_at > '1970-01-01 00:00:01'`,
 		`DELETE FROM river_leader WHERE expires_at > datetime('now', '+1 minute')`,
 		`DELETE FROM river_job WHERE id IN (SELECT id FROM river_job
 			WHERE state = 'completed' AND finalized_at > datetime('now', '+1 minute') LIMIT 10000)`,
