@@ -32,7 +32,7 @@ test-postgres: ## run the tests of jobs and monitors on a throw-away PostgreSQL 
 	scripts/test-postgres.sh
 
 # Each must have run: a test that nothing matches any more is no failure to go test.
-test-slow: ## run the tests that take minutes: kills at random moments, a cut SSH connection, random keys, 100,000 jobs
+test-slow: ## run the tests that take minutes: kills at random moments, a cut SSH connection, random keys, 100,000 jobs, clocks that are set
 	VERIFILY_SLOW_TESTS=1 scripts/mustpass.sh TestKilledAndStartedAgain TestKilledWhileHandingOver TestSoak \
 		TestConnectionThatIsCut/ssh,_in_front TestConnectionThatIsCut/ssh,_in_the_background -- \
 		$(GO) test -v -count=1 -timeout 20m -run 'TestKilledAndStartedAgain|TestConnectionThatIsCut|TestKilledWhileHandingOver|TestSoak' ./cmd/verifily-tui
@@ -40,6 +40,8 @@ test-slow: ## run the tests that take minutes: kills at random moments, a cut SS
 		$(GO) test -v -count=1 -timeout 20m -run 'KilledAtRandom' ./core/work
 	VERIFILY_SLOW_TESTS=1 scripts/postgres.sh scripts/mustpass.sh TestManyJobs/sqlite TestManyJobs/postgres -- \
 		$(GO) test -v -count=1 -timeout 20m -run 'TestManyJobs' ./core/jobs
+	VERIFILY_SLOW_TESTS=1 scripts/postgres.sh scripts/mustpass.sh TestClockSteps/sqlite TestClockSteps/postgres -- \
+		$(GO) test -v -count=1 -timeout 20m -run 'TestClockSteps' ./cmd/verifily
 
 KILLS ?= 200
 

@@ -10,8 +10,10 @@
 //     grows; what an attempt writes counts only while it is the newest. A process
 //     that cannot renew its lease stops its jobs before others may take them over.
 //   - Result and status change in one transaction.
-//   - Leases are counted, not dated: a clock that steps neither takes a job away
-//     nor holds it back.
+//   - Leases are counted, not dated, and tickets are due by every clock: one that
+//     steps, or differs from the database's, neither takes a job away nor holds it
+//     back. A ticket that is put off for a second, because its process stops or has
+//     lost its lease, may so wait for a minute.
 //   - State changes reach a subscriber of Events at least as the last state;
 //     progress may be thinned out on the way.
 //
