@@ -3,10 +3,11 @@ package tensor
 import "unsafe"
 
 // Blocking of the product (Goto and van de Geijn 2008): a block of b, at most
-// blockK rows by blockN columns, is packed into panels and stays in the
-// second-level cache (393 KB of at least 512). A strip of a, some rows by as
-// many columns, stays in the first-level cache (8 or 16 KB) while the panels
-// stream by.
+// blockK rows by blockN columns, stays in the second-level cache, most often as a
+// copy in panels (262 KB of at least 512), while the next one is fetched. A strip
+// of a, some rows by as many columns, stays in the first-level cache (8 or 16 KB)
+// while the panels stream by. Where strips are copied, blocks of b are wider, at
+// most wideN columns, since each block copies them anew.
 //
 // blockK also fixes the order of the sums: k is cut into equal blocks, as few
 // as possible, and an element of c is the sum over blocks, each a chain of
@@ -15,7 +16,8 @@ import "unsafe"
 // follows that order, so they agree in every bit.
 const (
 	blockK = 256
-	blockN = 384
+	blockN = 256
+	wideN  = 384
 )
 
 // tile is the argument of the assembly, which knows its layout (asm/gemm.go).
@@ -34,6 +36,19 @@ type tile struct {
 	tail   int            // columns of the partial panel behind them, or 0
 	add    int            // 1 to add to c, 0 to overwrite it
 	ahead  int            // from the strip of a to the one to fetch meanwhile, or 0
+	next   fetch          // the part of b to fetch meanwhile
+}
+
+// fetch is a part of an operand that is brought into the second-level cache
+// while another is computed with. The assembly knows its layout and counts
+// along.
+type fetch struct {
+	at    uintptr // next line; never read through
+	left  int     // lines of the row that are left
+	lines int     // lines of a row
+	jump  int     // bytes from behind a row to the next
+	rows  int     // rows that are left, 0 for none
+	step  int     // lines to ask for at a time
 }
 
 // tileSet holds the tile functions of one width, by rows; tiles[0] is nil.
@@ -66,7 +81,7 @@ func newSIMD(isa string, stripRow, shortStrip int, sets []tileSet, few []fewSet,
 	return &simd{isa: isa, stripRow: stripRow, shortStrip: shortStrip, sets: sets, fewSets: few, rows: rows,
 		scratch: alignedFloats(sumChunk),
 		packedA: alignedFloats(stripsAhead * blockK * stripRow),
-		packedB: alignedFloats(blockK * (blockN + 32)),
+		packedB: alignedFloats(blockK * (wideN + 32)),
 		turn:    alignedFloats(turnedSize),
 		groups:  make([]columns, 0, 4)}
 }
@@ -120,8 +135,12 @@ func (s *simd) Gemm(c, a, b Matrix, acc bool) {
 func (s *simd) product(c, a, b Matrix, acc bool) {
 	m, n, k := c.Rows, c.Cols, a.Cols
 	width := s.sets[0].width
-	direct := b.ColStride == 1 && (m <= directRows || n <= width || k <= shallow)
-	wide := evenly(n, blockN, width)
+	direct := readsInPlace(b, m, width)
+	most := blockN
+	if packsA(a, n) {
+		most = wideN
+	}
+	wide := evenly(n, most, width)
 	if !direct && m <= 2*(len(s.sets[0].tiles)-1) {
 		wide = width // one panel that stays in the first-level cache
 	}
@@ -135,8 +154,28 @@ func (s *simd) product(c, a, b Matrix, acc bool) {
 			if p == 0 && !acc {
 				s.t.add = 0
 			}
+			s.t.next = fetch{}
+			if p+deep < k {
+				s.fetch(partOf(b, p+deep, j, min(deep, k-p-deep), nc), c.Rows, nc)
+			} else if j+wide < n {
+				s.fetch(partOf(b, 0, j+wide, deep, min(wide, n-j-wide)), c.Rows, nc)
+			}
 			s.block(c, a, b, j, nc, p, direct)
 		}
+	}
+}
+
+// fetch has a block of b fetched while rows × columns of c are computed.
+func (s *simd) fetch(b Matrix, rows, columns int) {
+	if b.ColStride != 1 {
+		b = b.T()
+	}
+	set := &s.sets[0]
+	lines := (b.Cols + 15) / 16
+	times := stripRows(rows, len(set.tiles)-1) * max(columns/set.width, 1) * max(s.t.k/8, 1)
+	s.t.next = fetch{
+		at: uintptr(unsafe.Pointer(&b.Data[0])), left: lines, lines: lines, jump: 4*b.RowStride - 64*lines,
+		rows: b.Rows, step: (lines*b.Rows + times - 1) / times,
 	}
 }
 
@@ -150,9 +189,13 @@ func evenly(n, most, step int) int {
 	return (n + blocks*step - 1) / (blocks * step) * step
 }
 
-// directRows is the number of rows up to which copying b costs more than
-// reading it in place.
-const directRows = 24
+// readsInPlace tells whether b is read where it is, for m rows of a, instead of
+// being copied into panels. A transposed view never is. Rows that lie pages apart
+// come in slowly, which is worth a copy if there is something to do with it.
+func readsInPlace(b Matrix, m, width int) bool {
+	const farApart, someRows = 2048, 64
+	return b.ColStride == 1 && (b.RowStride <= farApart || m <= someRows || b.Cols <= width || b.Rows <= shallow)
+}
 
 // shallow is the k up to which neither operand is copied: the lines in use fit
 // the first-level cache wherever they lie.

@@ -50,6 +50,32 @@ panel:
 	PREFETCHT0 (R11)
 
 k:
+	TESTQ $0x00000007, R10
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R11
+	MOVQ  144(AX), R12
+
+line:
+	PREFETCHT1 (R11)
+	ADDQ       $0x40, R11
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R11
+	MOVQ       R11, 104(AX)
+	MOVQ       120(AX), R11
+	MOVQ       R11, 112(AX)
+	MOVQ       104(AX), R11
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R12
+	JNZ  line
+	MOVQ R11, 104(AX)
+
+fetched:
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (CX), Y4
@@ -147,6 +173,32 @@ panel:
 	PREFETCHT0 (R12)
 
 k:
+	TESTQ $0x00000007, R11
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R12
+	MOVQ  144(AX), R13
+
+line:
+	PREFETCHT1 (R12)
+	ADDQ       $0x40, R12
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R12
+	MOVQ       R12, 104(AX)
+	MOVQ       120(AX), R12
+	MOVQ       R12, 112(AX)
+	MOVQ       104(AX), R12
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R13
+	JNZ  line
+	MOVQ R12, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (CX), Y6
@@ -269,6 +321,32 @@ panel:
 	PREFETCHT0 (R12)
 
 k:
+	TESTQ $0x00000007, R11
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R12
+	MOVQ  144(AX), R13
+
+line:
+	PREFETCHT1 (R12)
+	ADDQ       $0x40, R12
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R12
+	MOVQ       R12, 104(AX)
+	MOVQ       120(AX), R12
+	MOVQ       R12, 112(AX)
+	MOVQ       104(AX), R12
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R13
+	JNZ  line
+	MOVQ R12, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
 	VBROADCASTSS (CX), Y8
@@ -417,6 +495,32 @@ panel:
 	PREFETCHT0 (R13)
 
 k:
+	TESTQ $0x00000007, R12
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R13
+	MOVQ  144(AX), R14
+
+line:
+	PREFETCHT1 (R13)
+	ADDQ       $0x40, R13
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R13
+	MOVQ       R13, 104(AX)
+	MOVQ       120(AX), R13
+	MOVQ       R13, 112(AX)
+	MOVQ       104(AX), R13
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R14
+	JNZ  line
+	MOVQ R13, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VBROADCASTSS (CX), Y10
@@ -590,6 +694,32 @@ panel:
 	PREFETCHT0 (R13)
 
 k:
+	TESTQ $0x00000007, R12
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R13
+	MOVQ  144(AX), R14
+
+line:
+	PREFETCHT1 (R13)
+	ADDQ       $0x40, R13
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R13
+	MOVQ       R13, 104(AX)
+	MOVQ       120(AX), R13
+	MOVQ       R13, 112(AX)
+	MOVQ       104(AX), R13
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R14
+	JNZ  line
+	MOVQ R13, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Y10
 	VMOVUPS      32(SI), Y11
 	VBROADCASTSS (CX), Y12
@@ -789,6 +919,32 @@ panel:
 	PREFETCHT0 (R14)
 
 k:
+	TESTQ $0x00000007, R13
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R14
+	MOVQ  144(AX), R15
+
+line:
+	PREFETCHT1 (R14)
+	ADDQ       $0x40, R14
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R14
+	MOVQ       R14, 104(AX)
+	MOVQ       120(AX), R14
+	MOVQ       R14, 112(AX)
+	MOVQ       104(AX), R14
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R15
+	JNZ  line
+	MOVQ R14, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VBROADCASTSS (CX), Y14

@@ -33,6 +33,32 @@ panel:
 	PREFETCHT0 64(R11)
 
 k:
+	TESTQ $0x00000007, R10
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R11
+	MOVQ  144(AX), R12
+
+line:
+	PREFETCHT1 (R11)
+	ADDQ       $0x40, R11
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R11
+	MOVQ       R11, 104(AX)
+	MOVQ       120(AX), R11
+	MOVQ       R11, 112(AX)
+	MOVQ       104(AX), R11
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R12
+	JNZ  line
+	MOVQ R11, 104(AX)
+
+fetched:
 	VMOVUPS      (BX), Z2
 	VMOVUPS      64(BX), Z3
 	VBROADCASTSS (CX), Z4
@@ -135,6 +161,32 @@ panel:
 	PREFETCHT0 64(R12)
 
 k:
+	TESTQ $0x00000007, R11
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R12
+	MOVQ  144(AX), R13
+
+line:
+	PREFETCHT1 (R12)
+	ADDQ       $0x40, R12
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R12
+	MOVQ       R12, 104(AX)
+	MOVQ       120(AX), R12
+	MOVQ       R12, 112(AX)
+	MOVQ       104(AX), R12
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R13
+	JNZ  line
+	MOVQ R12, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z4
 	VMOVUPS      64(SI), Z5
 	VBROADCASTSS (CX), Z6
@@ -264,6 +316,32 @@ panel:
 	PREFETCHT0 64(R12)
 
 k:
+	TESTQ $0x00000007, R11
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R12
+	MOVQ  144(AX), R13
+
+line:
+	PREFETCHT1 (R12)
+	ADDQ       $0x40, R12
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R12
+	MOVQ       R12, 104(AX)
+	MOVQ       120(AX), R12
+	MOVQ       R12, 112(AX)
+	MOVQ       104(AX), R12
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R13
+	JNZ  line
+	MOVQ R12, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z6
 	VMOVUPS      64(SI), Z7
 	VBROADCASTSS (CX), Z8
@@ -421,6 +499,32 @@ panel:
 	PREFETCHT0 64(R13)
 
 k:
+	TESTQ $0x00000007, R12
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R13
+	MOVQ  144(AX), R14
+
+line:
+	PREFETCHT1 (R13)
+	ADDQ       $0x40, R13
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R13
+	MOVQ       R13, 104(AX)
+	MOVQ       120(AX), R13
+	MOVQ       R13, 112(AX)
+	MOVQ       104(AX), R13
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R14
+	JNZ  line
+	MOVQ R13, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z8
 	VMOVUPS      64(SI), Z9
 	VBROADCASTSS (CX), Z10
@@ -605,6 +709,32 @@ panel:
 	PREFETCHT0 64(R13)
 
 k:
+	TESTQ $0x00000007, R12
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R13
+	MOVQ  144(AX), R14
+
+line:
+	PREFETCHT1 (R13)
+	ADDQ       $0x40, R13
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R13
+	MOVQ       R13, 104(AX)
+	MOVQ       120(AX), R13
+	MOVQ       R13, 112(AX)
+	MOVQ       104(AX), R13
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R14
+	JNZ  line
+	MOVQ R13, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z10
 	VMOVUPS      64(SI), Z11
 	VBROADCASTSS (CX), Z12
@@ -817,6 +947,32 @@ panel:
 	PREFETCHT0 64(R14)
 
 k:
+	TESTQ $0x00000007, R13
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R14
+	MOVQ  144(AX), R15
+
+line:
+	PREFETCHT1 (R14)
+	ADDQ       $0x40, R14
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R14
+	MOVQ       R14, 104(AX)
+	MOVQ       120(AX), R14
+	MOVQ       R14, 112(AX)
+	MOVQ       104(AX), R14
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R15
+	JNZ  line
+	MOVQ R14, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z12
 	VMOVUPS      64(SI), Z13
 	VBROADCASTSS (CX), Z14
@@ -1056,6 +1212,32 @@ panel:
 	PREFETCHT0 64(R14)
 
 k:
+	TESTQ $0x00000007, R13
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R14
+	MOVQ  144(AX), R15
+
+line:
+	PREFETCHT1 (R14)
+	ADDQ       $0x40, R14
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R14
+	MOVQ       R14, 104(AX)
+	MOVQ       120(AX), R14
+	MOVQ       R14, 112(AX)
+	MOVQ       104(AX), R14
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R15
+	JNZ  line
+	MOVQ R14, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z14
 	VMOVUPS      64(SI), Z15
 	VBROADCASTSS (CX), Z16
@@ -1324,6 +1506,32 @@ panel:
 	PREFETCHT0 64(R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z16
 	VMOVUPS      64(SI), Z17
 	VBROADCASTSS (CX), Z18
@@ -1623,6 +1831,32 @@ panel:
 	PREFETCHT0 64(R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z18
 	VMOVUPS      64(SI), Z19
 	VBROADCASTSS (CX), Z20
@@ -1949,6 +2183,32 @@ panel:
 	PREFETCHT0 64(R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z20
 	VMOVUPS      64(SI), Z21
 	VBROADCASTSS (CX), Z22
@@ -2302,6 +2562,32 @@ panel:
 	PREFETCHT0 64(R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z22
 	VMOVUPS      64(SI), Z23
 	VBROADCASTSS (CX), Z24
@@ -2682,6 +2968,32 @@ panel:
 	PREFETCHT0 64(R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z24
 	VMOVUPS      64(SI), Z25
 	VBROADCASTSS (CX), Z26
@@ -3089,6 +3401,32 @@ panel:
 	PREFETCHT0 64(R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z26
 	VMOVUPS      64(SI), Z27
 	VBROADCASTSS (CX), Z28
@@ -3523,6 +3861,32 @@ panel:
 	PREFETCHT0 64(R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	VBROADCASTSS (CX), Z30
@@ -3908,6 +4272,32 @@ panel:
 	PREFETCHT0 (R11)
 
 k:
+	TESTQ $0x00000007, R10
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R11
+	MOVQ  144(AX), R12
+
+line:
+	PREFETCHT1 (R11)
+	ADDQ       $0x40, R11
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R11
+	MOVQ       R11, 104(AX)
+	MOVQ       120(AX), R11
+	MOVQ       R11, 112(AX)
+	MOVQ       104(AX), R11
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R12
+	JNZ  line
+	MOVQ R11, 104(AX)
+
+fetched:
 	VMOVUPS          (BX), Z1
 	VFMADD231PS.BCST (CX), Z1, Z0
 	ADDQ             DX, CX
@@ -3992,6 +4382,32 @@ panel:
 	PREFETCHT0 (R12)
 
 k:
+	TESTQ $0x00000007, R11
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R12
+	MOVQ  144(AX), R13
+
+line:
+	PREFETCHT1 (R12)
+	ADDQ       $0x40, R12
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R12
+	MOVQ       R12, 104(AX)
+	MOVQ       120(AX), R12
+	MOVQ       R12, 112(AX)
+	MOVQ       104(AX), R12
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R13
+	JNZ  line
+	MOVQ R12, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z2
 	VFMADD231PS.BCST (CX), Z2, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z2, Z1
@@ -4091,6 +4507,32 @@ panel:
 	PREFETCHT0 (R12)
 
 k:
+	TESTQ $0x00000007, R11
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R12
+	MOVQ  144(AX), R13
+
+line:
+	PREFETCHT1 (R12)
+	ADDQ       $0x40, R12
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R12
+	MOVQ       R12, 104(AX)
+	MOVQ       120(AX), R12
+	MOVQ       R12, 112(AX)
+	MOVQ       104(AX), R12
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R13
+	JNZ  line
+	MOVQ R12, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z3
 	VFMADD231PS.BCST (CX), Z3, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z3, Z1
@@ -4206,6 +4648,32 @@ panel:
 	PREFETCHT0 (R13)
 
 k:
+	TESTQ $0x00000007, R12
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R13
+	MOVQ  144(AX), R14
+
+line:
+	PREFETCHT1 (R13)
+	ADDQ       $0x40, R13
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R13
+	MOVQ       R13, 104(AX)
+	MOVQ       120(AX), R13
+	MOVQ       R13, 112(AX)
+	MOVQ       104(AX), R13
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R14
+	JNZ  line
+	MOVQ R13, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z4
 	VFMADD231PS.BCST (CX), Z4, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z4, Z1
@@ -4336,6 +4804,32 @@ panel:
 	PREFETCHT0 (R13)
 
 k:
+	TESTQ $0x00000007, R12
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R13
+	MOVQ  144(AX), R14
+
+line:
+	PREFETCHT1 (R13)
+	ADDQ       $0x40, R13
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R13
+	MOVQ       R13, 104(AX)
+	MOVQ       120(AX), R13
+	MOVQ       R13, 112(AX)
+	MOVQ       104(AX), R13
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R14
+	JNZ  line
+	MOVQ R13, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z5
 	VFMADD231PS.BCST (CX), Z5, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z5, Z1
@@ -4482,6 +4976,32 @@ panel:
 	PREFETCHT0 (R14)
 
 k:
+	TESTQ $0x00000007, R13
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R14
+	MOVQ  144(AX), R15
+
+line:
+	PREFETCHT1 (R14)
+	ADDQ       $0x40, R14
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R14
+	MOVQ       R14, 104(AX)
+	MOVQ       120(AX), R14
+	MOVQ       R14, 112(AX)
+	MOVQ       104(AX), R14
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R15
+	JNZ  line
+	MOVQ R14, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z6
 	VFMADD231PS.BCST (CX), Z6, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z6, Z1
@@ -4643,6 +5163,32 @@ panel:
 	PREFETCHT0 (R14)
 
 k:
+	TESTQ $0x00000007, R13
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R14
+	MOVQ  144(AX), R15
+
+line:
+	PREFETCHT1 (R14)
+	ADDQ       $0x40, R14
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R14
+	MOVQ       R14, 104(AX)
+	MOVQ       120(AX), R14
+	MOVQ       R14, 112(AX)
+	MOVQ       104(AX), R14
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R15
+	JNZ  line
+	MOVQ R14, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z7
 	VFMADD231PS.BCST (CX), Z7, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z7, Z1
@@ -4821,6 +5367,32 @@ panel:
 	PREFETCHT0 (R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z8
 	VFMADD231PS.BCST (CX), Z8, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z8, Z1
@@ -5018,6 +5590,32 @@ panel:
 	PREFETCHT0 (R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z9
 	VFMADD231PS.BCST (CX), Z9, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z9, Z1
@@ -5230,6 +5828,32 @@ panel:
 	PREFETCHT0 (R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z10
 	VFMADD231PS.BCST (CX), Z10, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z10, Z1
@@ -5457,6 +6081,32 @@ panel:
 	PREFETCHT0 (R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z11
 	VFMADD231PS.BCST (CX), Z11, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z11, Z1
@@ -5699,6 +6349,32 @@ panel:
 	PREFETCHT0 (R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z12
 	VFMADD231PS.BCST (CX), Z12, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z12, Z1
@@ -5956,6 +6632,32 @@ panel:
 	PREFETCHT0 (R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z13
 	VFMADD231PS.BCST (CX), Z13, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z13, Z1
@@ -6228,6 +6930,32 @@ panel:
 	PREFETCHT0 (R15)
 
 k:
+	TESTQ $0x00000007, R14
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R15
+	MOVQ  144(AX), BP
+
+line:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R15
+	MOVQ       R15, 104(AX)
+	MOVQ       120(AX), R15
+	MOVQ       R15, 112(AX)
+	MOVQ       104(AX), R15
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ BP
+	JNZ  line
+	MOVQ R15, 104(AX)
+
+fetched:
 	VMOVUPS          (SI), Z14
 	VFMADD231PS.BCST (CX), Z14, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z14, Z1

@@ -2,40 +2,30 @@ package tensor
 
 import "unsafe"
 
-// packsA tells whether copying a strip of a pays before it meets n columns.
-// The copy also gathers what the strides scatter over few sets of the cache,
-// the more so the longer they are.
+// packsA tells whether copying the strips of a pays before each meets n columns.
+// Only those of a transposed view are scattered enough.
 func packsA(a Matrix, n int) bool {
-	if a.RowStride != 1 && a.ColStride != 1 || a.Cols <= shallow {
+	if a.RowStride != 1 || a.ColStride == 1 || a.Cols <= shallow {
 		return false
 	}
-	return n >= 96 || n >= 48 && max(a.RowStride, a.ColStride) >= 512
+	return n >= 96 || n >= 48 && a.ColStride >= 512
 }
 
-// stripsAhead is the number of strips that are copied at once when a is a
-// transposed view: a few lines of each of its rows, which may be pages apart.
+// stripsAhead is the number of strips that are copied at once: a few lines of each
+// row of the transposed view, which may be pages apart.
 const stripsAhead = 8
 
-// packA copies strips of the block of a that starts at row i and column p,
-// column by column, one behind the other; left strips remain. It copies as many
-// rows as a row of the copy holds, since whole vectors are faster, and returns
-// the number of strips.
+// packA copies strips of the block of a, a transposed view, that starts at row i
+// and column p, column by column, one behind the other; left strips remain. It
+// copies as many rows as a row of the copy holds, since whole vectors are faster,
+// and returns the number of strips.
 func (s *simd) packA(a Matrix, i, p, left int) int {
-	strips, depth := 1, s.t.k
-	if a.RowStride == 1 {
-		strips, depth = min(stripsAhead, left), 32
-	}
+	const depth = 32
+	strips := min(stripsAhead, left)
 	for k := 0; k < s.t.k; k += depth {
-		depth := min(depth, s.t.k-k)
 		for n, row := 0, i; n < strips; n++ {
-			rows := min(s.stripRow, a.Rows-row)
-			dst := &s.packedA[(n*blockK+k)*s.stripRow]
-			src := &a.Data[row*a.RowStride+(p+k)*a.ColStride]
-			if a.RowStride == 1 {
-				copyRows(dst, 4*s.stripRow, src, 4*a.ColStride, depth, rows)
-			} else {
-				transpose(dst, 4*s.stripRow, src, 4*a.RowStride, rows, depth)
-			}
+			dst, src := &s.packedA[(n*blockK+k)*s.stripRow], &a.Data[row+(p+k)*a.ColStride]
+			copyRows(dst, 4*s.stripRow, src, 4*a.ColStride, min(depth, s.t.k-k), min(s.stripRow, a.Rows-row))
 			row += stripRows(a.Rows-row, left-n)
 		}
 	}

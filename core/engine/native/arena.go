@@ -42,6 +42,13 @@ func (a *arena) mat(rows, cols int) tensor.Matrix {
 	return tensor.Mat(a.take(rows*cols), rows, cols)
 }
 
+// spread is mat with rows an odd number of cache lines apart: rows of a power of
+// two would share few sets of the caches.
+func (a *arena) spread(rows, cols int) tensor.Matrix {
+	lines := (cols+arenaAlign-1)/arenaAlign | 1
+	return tensor.Strided(a.take(rows*lines*arenaAlign), rows, cols, lines*arenaAlign)
+}
+
 // mark is a point to release back to.
 func (a *arena) mark() int { return a.used }
 

@@ -7,26 +7,55 @@ import (
 )
 
 // Attention is computed for a tile of query rows at a time against all keys
-// they may see. The probabilities are computed again in the backward pass, so
-// the scratch memory is tile × sequence, not sequence².
-const attentionTile = 64
+// they may see, so that the scratch memory is tile × sequence, not sequence².
+// The backward pass needs the probabilities again: those of sequences up to
+// keptAttention keys are kept, which takes less memory than the rest of what a
+// block keeps; those of longer ones are computed again.
+const (
+	attentionTile = 64
+	keptAttention = 256
+)
+
+// tile is some query rows of a head of a sequence.
+type tile struct {
+	span   span
+	head   int
+	first  int // query row
+	rows   int
+	offset int // keys before its first query's own
+	at     int // of its probabilities among those of the block
+}
+
+// keys is the number of keys that the tile's last query sees.
+func (t tile) keys() int { return t.offset + t.rows }
 
 // head is one head of one sequence's rows of x.
 func head(x tensor.Matrix, row, rows, h, dim int) tensor.Matrix {
 	return tensor.Strided(x.Data[row*x.RowStride+h*dim:], rows, dim, x.RowStride)
 }
 
-// tiles calls do for each sequence, head and tile of query rows: q0 is the
-// tile's first query row, n its number of rows, offset the number of keys
-// before its first query's own.
-func (w *worker) tiles(st *blockState, do func(s span, h, q0, n, offset int)) {
+// tiles calls do for each sequence, head and tile of query rows.
+func (w *worker) tiles(st *blockState, do func(t tile)) {
+	at := 0
 	for _, s := range st.spans {
 		for h := range w.m.Arch.Heads {
-			for t := 0; t < s.nq; t += attentionTile {
-				do(s, h, s.q+t, min(attentionTile, s.nq-t), s.n-s.nq+t)
+			for q := 0; q < s.nq; q += attentionTile {
+				t := tile{span: s, head: h, first: s.q + q, rows: min(attentionTile, s.nq-q), offset: s.n - s.nq + q, at: at}
+				do(t)
+				at += t.rows * t.keys()
 			}
 		}
 	}
+}
+
+// takeProbabilities reserves what the block keeps of its attention, if it does.
+func (w *worker) takeProbabilities(st *blockState) {
+	if !st.keep || w.unit.longest > keptAttention {
+		return
+	}
+	n := 0
+	w.tiles(st, func(t tile) { n += t.rows * t.keys() })
+	st.probs = w.a.take(n)
 }
 
 func (w *worker) attentionScale() float32 {
@@ -35,26 +64,39 @@ func (w *worker) attentionScale() float32 {
 
 // probabilities computes softmax(q·kᵀ·scale) of one tile. (Vaswani et al.
 // 2017, "Attention Is All You Need", eq. 1.)
-func (w *worker) probabilities(st *blockState, s span, h, q0, n, offset int) tensor.Matrix {
+func (w *worker) probabilities(st *blockState, t tile) tensor.Matrix {
+	var p tensor.Matrix
+	if st.probs != nil {
+		p = tensor.Mat(st.probs[t.at:], t.rows, t.keys())
+	} else {
+		p = w.a.mat(t.rows, t.keys())
+	}
 	dim := w.m.Arch.HeadDim
-	p := w.a.mat(n, offset+n)
-	q := head(st.q, q0, n, h, dim)
-	k := head(st.k, s.kv, offset+n, w.kvHead(h), dim)
+	q := head(st.q, t.first, t.rows, t.head, dim)
+	k := head(st.k, t.span.kv, t.keys(), w.kvHead(t.head), dim)
 	w.k.Gemm(p, q, k.T(), false)
-	w.k.CausalSoftmax(p, offset, w.attentionScale())
+	w.k.CausalSoftmax(p, t.offset, w.attentionScale())
 	return p
+}
+
+// probabilitiesAgain returns those of the forward pass.
+func (w *worker) probabilitiesAgain(st *blockState, t tile) tensor.Matrix {
+	if st.probs != nil {
+		return tensor.Mat(st.probs[t.at:], t.rows, t.keys())
+	}
+	return w.probabilities(st, t)
 }
 
 func (w *worker) kvHead(h int) int { return h * w.m.Arch.KVHeads / w.m.Arch.Heads }
 
-// attend writes the attention output of the block to st.o.
-func (w *worker) attend(st *blockState) {
+// attend writes the attention output of the block to o.
+func (w *worker) attend(st *blockState, o tensor.Matrix) {
 	dim := w.m.Arch.HeadDim
-	w.tiles(st, func(s span, h, q0, n, offset int) {
+	w.tiles(st, func(t tile) {
 		mark := w.a.mark()
-		p := w.probabilities(st, s, h, q0, n, offset)
-		v := head(st.v, s.kv, offset+n, w.kvHead(h), dim)
-		w.k.Gemm(head(st.o, q0, n, h, dim), p, v, false)
+		p := w.probabilities(st, t)
+		v := head(st.v, t.span.kv, t.keys(), w.kvHead(t.head), dim)
+		w.k.Gemm(head(o, t.first, t.rows, t.head, dim), p, v, false)
 		w.a.release(mark)
 	})
 }
@@ -63,17 +105,17 @@ func (w *worker) attend(st *blockState) {
 // the keys and values to dk and dv, given the gradient do of the output.
 func (w *worker) attendBackward(st *blockState, do, dq, dk, dv tensor.Matrix) {
 	dim := w.m.Arch.HeadDim
-	w.tiles(st, func(s span, h, q0, n, offset int) {
+	w.tiles(st, func(t tile) {
 		mark := w.a.mark()
-		seen, kvh := offset+n, w.kvHead(h)
-		p := w.probabilities(st, s, h, q0, n, offset)
-		doh := head(do, q0, n, h, dim)
-		w.k.Gemm(head(dv, s.kv, seen, kvh, dim), p.T(), doh, true)
-		dp := w.a.mat(n, seen)
-		w.k.Gemm(dp, doh, head(st.v, s.kv, seen, kvh, dim).T(), false)
+		kv, kvh := t.span.kv, w.kvHead(t.head)
+		p := w.probabilitiesAgain(st, t)
+		doh := head(do, t.first, t.rows, t.head, dim)
+		w.k.Gemm(head(dv, kv, t.keys(), kvh, dim), p.T(), doh, true)
+		dp := w.a.mat(t.rows, t.keys())
+		w.k.Gemm(dp, doh, head(st.v, kv, t.keys(), kvh, dim).T(), false)
 		w.k.SoftmaxBackward(dp, p, w.attentionScale())
-		w.k.Gemm(head(dq, q0, n, h, dim), dp, head(st.k, s.kv, seen, kvh, dim), false)
-		w.k.Gemm(head(dk, s.kv, seen, kvh, dim), dp.T(), head(st.q, q0, n, h, dim), true)
+		w.k.Gemm(head(dq, t.first, t.rows, t.head, dim), dp, head(st.k, kv, t.keys(), kvh, dim), false)
+		w.k.Gemm(head(dk, kv, t.keys(), kvh, dim), dp.T(), head(st.q, t.first, t.rows, t.head, dim), true)
 		w.a.release(mark)
 	})
 }

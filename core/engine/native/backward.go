@@ -54,20 +54,27 @@ func (w *worker) commit() {
 
 // blockBackward writes the gradient of the block's input to dx (all rows),
 // given the gradient dy of its output (query rows). Weight gradients wait in
-// pending. A dx without data is not needed.
+// pending. A dx without data is not needed. Inputs of layers are computed again
+// where something is trained with them.
 func (w *worker) blockBackward(b *Block, st *blockState, dx, dy tensor.Matrix) {
 	arch := &w.m.Arch
 	rows, d, nq := len(w.pos), arch.Hidden, len(st.pos)
 	eps := float32(arch.RMSEps)
 
 	// y = h + down(silu(gate(n2))*up(n2))
-	prod := w.a.mat(nq, arch.FFN)
-	w.k.SwiGLU(prod.Data, st.gate.Data, st.up.Data)
+	var prod tensor.Matrix
+	if b.Down.trainable() {
+		prod = w.a.mat(nq, arch.FFN)
+		w.k.SwiGLU(prod.Data, st.gate.Data, st.up.Data)
+	}
 	dprod := w.a.mat(nq, arch.FFN)
 	w.projectBackward(dprod, dy, prod, b.Down, st.lora[6], st, false)
 	w.k.SwiGLUBackward(st.gate.Data, st.up.Data, dprod.Data)
-	n2 := w.a.mat(nq, d)
-	w.k.RMSNorm(n2.Data, st.inv2, st.h.Data, b.Norm2.Value, d, eps)
+	var n2 tensor.Matrix
+	if b.Gate.trainable() || b.Up.trainable() {
+		n2 = w.a.mat(nq, d)
+		w.k.RMSNorm(n2.Data, st.inv2, st.h.Data, b.Norm2.Value, d, eps)
+	}
 	dn2 := w.a.mat(nq, d)
 	w.projectBackward(dn2, st.gate, n2, b.Gate, st.lora[4], st, false)
 	w.projectBackward(dn2, st.up, n2, b.Up, st.lora[5], st, true)
@@ -84,9 +91,12 @@ func (w *worker) blockBackward(b *Block, st *blockState, dx, dy tensor.Matrix) {
 	w.attendBackward(st, do, dq, dk, dv)
 	w.k.Rope(dq.Data, arch.Heads, st.pos, w.m.rope, true)
 	w.k.Rope(dk.Data, arch.KVHeads, w.pos, w.m.rope, true)
-	n1 := w.a.mat(rows, d)
-	w.k.RMSNorm(n1.Data, st.inv1, st.x, b.Norm1.Value, d, eps)
-	nq1 := w.queryRows(n1, st)
+	var n1, nq1 tensor.Matrix
+	if b.Q.trainable() || b.K.trainable() || b.V.trainable() {
+		n1 = w.a.mat(rows, d)
+		w.k.RMSNorm(n1.Data, st.inv1, st.x, b.Norm1.Value, d, eps)
+		nq1 = w.queryRows(n1, st)
+	}
 	if dx.Data == nil {
 		w.projectBackward(dx, dq, nq1, b.Q, st.lora[0], st, false)
 		w.projectBackward(dx, dk, n1, b.K, st.lora[1], st, false)

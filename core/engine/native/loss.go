@@ -44,7 +44,7 @@ func (w *worker) finalNorm(y tensor.Matrix) (normed tensor.Matrix, inv []float32
 // lossRows moves the cursor over rows of normed states and returns the
 // gradients of their logits.
 func (w *worker) lossRows(x tensor.Matrix, at *lossCursor, scale float32) tensor.Matrix {
-	logits := w.a.mat(x.Rows, w.m.head().Shape[0])
+	logits := w.a.spread(x.Rows, w.m.head().Shape[0])
 	w.mulT(logits, x, w.m.head())
 	for i := range x.Rows {
 		row := logits.Row(i)

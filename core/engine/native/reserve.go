@@ -62,7 +62,7 @@ func (t *training) reserve(ctx context.Context, l lengths) error {
 	a := &t.model.Arch
 	// Each block keeps more than this of a sequence. Looked at first, since
 	// measuring a sequence that is far too long takes its memory.
-	least := l.longest * a.Layers * (4*a.Hidden + 2*a.FFN)
+	least := l.longest * a.Layers * (2*a.Hidden + a.attn() + 2*a.kv() + 2*a.FFN)
 	if err := t.checkScratch(least); err != nil {
 		return err
 	}

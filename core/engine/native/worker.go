@@ -41,7 +41,8 @@ type normGrad struct{ dst, src []float32 }
 type blockState struct {
 	x, inv1    []float32 // input, all rows
 	q, k, v    tensor.Matrix
-	o          tensor.Matrix // attention output, before the projection
+	o          tensor.Matrix // attention output, before the projection; none if nothing is trained with it
+	probs      []float32     // attention probabilities, tile by tile; none if they are computed again
 	h          tensor.Matrix // after the attention's residual
 	inv2       []float32
 	gate, up   tensor.Matrix
@@ -49,6 +50,7 @@ type blockState struct {
 	spans      []span
 	pos        []int32 // of the query rows
 	last       bool
+	keep       bool // for the backward pass
 	randomness dropout
 }
 
@@ -124,7 +126,7 @@ func (w *worker) forward(u *unit, keep bool, drop dropout, afterBlock func(i int
 	mark := w.a.mark()
 	for i, b := range w.m.Blocks {
 		st := &w.blocks[i]
-		*st = blockState{x: x.Data, spans: w.all, pos: w.pos, last: i == len(w.m.Blocks)-1, randomness: drop}
+		*st = blockState{x: x.Data, spans: w.all, pos: w.pos, last: i == len(w.m.Blocks)-1, keep: keep, randomness: drop}
 		next := outs
 		if st.last {
 			st.spans, st.pos = w.out, w.outPos
@@ -153,12 +155,21 @@ func (w *worker) blockForward(b *Block, st *blockState, y tensor.Matrix) {
 
 	st.inv1 = w.a.take(rows)
 	st.q, st.k, st.v = w.a.mat(nq, arch.attn()), w.a.mat(rows, arch.kv()), w.a.mat(rows, arch.kv())
-	st.o, st.h = w.a.mat(nq, arch.attn()), w.a.mat(nq, d)
+	st.h = w.a.mat(nq, d)
 	st.inv2 = w.a.take(nq)
 	st.gate, st.up = w.a.mat(nq, arch.FFN), w.a.mat(nq, arch.FFN)
 	w.takeLoRA(b, st, rows, nq)
+	w.takeProbabilities(st)
+	if b.O.trainable() {
+		st.o = w.a.mat(nq, arch.attn())
+	}
 
 	mark := w.a.mark()
+	o := st.o
+	if o.Data == nil {
+		o = w.a.mat(nq, arch.attn())
+	}
+	inner := w.a.mark()
 	n1 := w.a.mat(rows, d)
 	w.k.RMSNorm(n1.Data, st.inv1, st.x, b.Norm1.Value, d, eps)
 	nq1 := w.queryRows(n1, st)
@@ -167,10 +178,10 @@ func (w *worker) blockForward(b *Block, st *blockState, y tensor.Matrix) {
 	w.project(st.v, n1, b.V, st.lora[2], st)
 	w.k.Rope(st.q.Data, arch.Heads, st.pos, w.m.rope, false)
 	w.k.Rope(st.k.Data, arch.KVHeads, w.pos, w.m.rope, false)
-	w.attend(st)
-	w.a.release(mark)
+	w.attend(st, o)
+	w.a.release(inner)
 
-	w.project(st.h, st.o, b.O, st.lora[3], st)
+	w.project(st.h, o, b.O, st.lora[3], st)
 	if st.last {
 		res := w.a.mat(nq, d)
 		gather(res.Data, st.x, d, st.spans)

@@ -28,6 +28,17 @@ const (
 	tileTail              // columns of the partial panel behind them, or 0
 	tileAdd               // 1 to add to c, 0 to overwrite it
 	tileAhead             // from the strip of a to the one to fetch meanwhile, or 0
+	tileNext              // the part of b to fetch meanwhile, a fetch
+)
+
+// Fields of the fetch struct.
+const (
+	fetchAt    = 8 * iota // next line
+	fetchLeft             // lines of the row that are left
+	fetchLines            // lines of a row
+	fetchJump             // bytes from behind a row to the next
+	fetchRows             // rows that are left, 0 for none
+	fetchStep             // lines to ask for at a time
 )
 
 // narrowest is the width of the narrowest tiles.
@@ -211,8 +222,12 @@ func (t *tileWriter) product(prefix string, col reg.GPVirtual, masked bool) {
 	}
 
 	t.Label(prefix + "k")
-	if t.width == narrowest && !masked {
-		t.fetchAhead(prefix, k)
+	switch {
+	case masked:
+	case t.width == narrowest:
+		t.fetchAhead(k)
+	default:
+		t.fetchNext(k)
 	}
 	b := make([]reg.VecPhysical, t.vectors())
 	for i := range b {
@@ -287,13 +302,13 @@ func (t *tileWriter) prefetch(prefix string, col, k reg.GPVirtual) {
 // columns. Narrow tiles use what they read of a few times only, so they are as
 // fast as it comes in, and its rows are too short for the prefetchers. The
 // second-level cache is near enough, and the first has no room.
-func (t *tileWriter) fetchAhead(prefix string, k reg.GPVirtual) {
+func (t *tileWriter) fetchAhead(k reg.GPVirtual) {
 	ahead := t.GP64()
 	t.TESTQ(operand.U32(15), k)
-	t.JNZ(operand.LabelRef(prefix + "fetched"))
+	t.JNZ(operand.LabelRef("fetched"))
 	t.MOVQ(at(t.arg, tileAhead), ahead)
 	t.TESTQ(ahead, ahead)
-	t.JZ(operand.LabelRef(prefix + "fetched"))
+	t.JZ(operand.LabelRef("fetched"))
 	t.ADDQ(t.a0, ahead)
 	for r := range min(t.rows, 7) {
 		t.PREFETCHT1(t.rowOf(ahead, r))
@@ -305,7 +320,38 @@ func (t *tileWriter) fetchAhead(prefix string, k reg.GPVirtual) {
 			t.PREFETCHT1(t.rowOf(ahead, r))
 		}
 	}
-	t.Label(prefix + "fetched")
+	t.Label("fetched")
+}
+
+// fetchNext asks for a few lines of the next block of b every 8 columns, and
+// counts along. Asked for all at once, they would keep the panel at hand from
+// coming in.
+func (t *tileWriter) fetchNext(k reg.GPVirtual) {
+	field := func(offset int) operand.Mem { return at(t.arg, tileNext+offset) }
+	line, step := t.GP64(), t.GP64()
+	t.TESTQ(operand.U32(7), k)
+	t.JNZ(operand.LabelRef("fetched"))
+	t.CMPQ(field(fetchRows), operand.Imm(0))
+	t.JE(operand.LabelRef("fetched"))
+	t.MOVQ(field(fetchAt), line)
+	t.MOVQ(field(fetchStep), step)
+	t.Label("line")
+	t.PREFETCHT1(at(line, 0))
+	t.ADDQ(operand.Imm(64), line)
+	t.DECQ(field(fetchLeft))
+	t.JNZ(operand.LabelRef("row"))
+	t.ADDQ(field(fetchJump), line)
+	t.MOVQ(line, field(fetchAt))
+	t.MOVQ(field(fetchLines), line) // there is no other register
+	t.MOVQ(line, field(fetchLeft))
+	t.MOVQ(field(fetchAt), line)
+	t.DECQ(field(fetchRows))
+	t.JZ(operand.LabelRef("fetched"))
+	t.Label("row")
+	t.DECQ(step)
+	t.JNZ(operand.LabelRef("line"))
+	t.MOVQ(line, field(fetchAt))
+	t.Label("fetched")
 }
 
 // next steps to the row of c behind row r.
