@@ -75,6 +75,7 @@ type simd struct {
 	turn       []float32
 	t          tile
 	groups     []columns
+	next       Matrix // right operand of the product after the one at hand, if known
 }
 
 func newSIMD(isa string, stripRow, shortStrip int, sets []tileSet, few []fewSet, rows *rowSet) *simd {
@@ -117,6 +118,7 @@ func (s *simd) Gemm(c, a, b Matrix, acc bool) {
 	}
 	if b.ColStride != 1 && b.RowStride != 1 {
 		s.generic.Gemm(c, a, b, acc)
+		s.next = Matrix{}
 		return
 	}
 	few := s.fewFor(m, n, k, a, b)
@@ -128,8 +130,10 @@ func (s *simd) Gemm(c, a, b Matrix, acc bool) {
 	default:
 		s.product(c, a, b, acc)
 	}
-	s.t = tile{} // keep no pointers
+	s.t, s.next = tile{}, Matrix{} // keep no pointers
 }
+
+func (s *simd) Next(b Matrix) { s.next = b }
 
 // product is Gemm for shapes without a zero, where b has a unit stride.
 func (s *simd) product(c, a, b Matrix, acc bool) {
@@ -154,11 +158,16 @@ func (s *simd) product(c, a, b Matrix, acc bool) {
 			if p == 0 && !acc {
 				s.t.add = 0
 			}
-			s.t.next = fetch{}
-			if p+deep < k {
+			switch {
+			case p+deep < k:
 				s.fetch(partOf(b, p+deep, j, min(deep, k-p-deep), nc), c.Rows, nc)
-			} else if j+wide < n {
+			case j+wide < n:
 				s.fetch(partOf(b, 0, j+wide, deep, min(wide, n-j-wide)), c.Rows, nc)
+			case s.next.Rows > 0 && s.next.Cols > 0:
+				next := s.next
+				s.fetch(partOf(next, 0, 0, evenly(next.Rows, blockK, 8), evenly(next.Cols, blockN, width)), c.Rows, nc)
+			default:
+				s.t.next = fetch{}
 			}
 			s.block(c, a, b, j, nc, p, direct)
 		}

@@ -49,6 +49,9 @@ func (g *generic) Gemm(c, a, b Matrix, acc bool) {
 	}
 }
 
+// Next implements Kernels: compiled code has no instruction to fetch with.
+func (g *generic) Next(b Matrix) {}
+
 // checkGemm panics on shapes that do not fit each other or their data: a
 // programming error, since no shape comes from outside unchecked. The assembly
 // relies on it.

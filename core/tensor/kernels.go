@@ -34,6 +34,11 @@ type Kernels interface {
 	// The operands must not overlap c.
 	Gemm(c, a, b Matrix, acc bool)
 
+	// Next says what comes after the next product: a right operand, or any
+	// matrix that will be read. The product brings its first block into the
+	// cache while it computes. No result depends on it.
+	Next(b Matrix)
+
 	// RMSNorm writes out[r] = x[r]/rms(x[r]) * w for each row of length d, and
 	// the reciprocal root mean square of each row to inv. x and out may be the
 	// same slice. (Zhang and Sennrich 2019, "Root Mean Square Layer

@@ -35,13 +35,9 @@ func (w *worker) backward(index int, dy tensor.Matrix, turn *turnstile, slots *e
 // commit adds the waiting gradients to the shared ones, group by group.
 func (w *worker) commit() {
 	for _, p := range w.pending {
-		all := p.left.Rows == w.unit.rows
 		from := 0
 		for _, g := range w.unit.groups {
-			end := g.outputs
-			if all {
-				end = g.rows
-			}
+			end := g.of(p.left.Rows, w.unit)
 			w.k.Gemm(p.dst, rowsOf(p.left, from, end-from).T(), rowsOf(p.right, from, end-from), true)
 			from = end
 		}
@@ -162,10 +158,7 @@ func (w *worker) normBackward(dx, dy, x tensor.Matrix, p *Param, inv []float32) 
 	}
 	from := 0
 	for _, g := range w.unit.groups {
-		end := g.outputs
-		if x.Rows == w.unit.rows {
-			end = g.rows
-		}
+		end := g.of(x.Rows, w.unit)
 		dw := w.a.zeros(d)
 		w.norms = append(w.norms, normGrad{p.Grad, dw})
 		w.k.RMSNormBackward(dx.Data[from*d:end*d], dw, dy.Data[from*d:end*d], x.Data[from*d:end*d], p.Value, inv[from:end], d)

@@ -20,6 +20,9 @@ type Param struct {
 	Grad, M, V []float32
 	// Decay is false for norms, which weight decay leaves alone.
 	Decay bool
+	// above and below are the matrices that the forward and the backward pass
+	// come to next; nil at the end.
+	above, below *Param
 }
 
 func (p *Param) trainable() bool { return p.Grad != nil }
@@ -166,6 +169,7 @@ func (m *Model) layout() {
 		b.Norm2 = add(prefix+"post_attention_layernorm.weight", false, a.Hidden)
 		m.Blocks = append(m.Blocks, b)
 	}
+	m.linkLayers()
 	m.Norm = add("model.norm.weight", false, a.Hidden)
 	switch {
 	case len(a.Labels) > 0:
@@ -174,6 +178,20 @@ func (m *Model) layout() {
 		m.Head = m.Embed
 	default:
 		m.Head = add(headName, true, a.VocabSize, a.Hidden)
+	}
+}
+
+// linkLayers notes the order in which the passes come to the linear layers.
+func (m *Model) linkLayers() {
+	var up, down []*Param
+	for i := range m.Blocks {
+		b := m.Blocks[i]
+		up = append(up, b.Q.W, b.K.W, b.V.W, b.O.W, b.Gate.W, b.Up.W, b.Down.W)
+		b = m.Blocks[len(m.Blocks)-1-i]
+		down = append(down, b.Down.W, b.Gate.W, b.Up.W, b.O.W, b.K.W, b.V.W, b.Q.W)
+	}
+	for i := 1; i < len(up); i++ {
+		up[i-1].above, down[i-1].below = up[i], down[i]
 	}
 }
 

@@ -70,6 +70,9 @@ const quantRows = 64
 // mulT computes y = x·Wᵀ.
 func (w *worker) mulT(y, x tensor.Matrix, p *Param) {
 	if p.Quant == nil {
+		if next := p.above; next != nil && next.Quant == nil {
+			w.k.Next(next.mat().T())
+		}
 		w.k.Gemm(y, x, p.mat().T(), false)
 		return
 	}
@@ -81,6 +84,9 @@ func (w *worker) mulT(y, x tensor.Matrix, p *Param) {
 // mul computes dx = dy·W, or adds it to dx.
 func (w *worker) mul(dx, dy tensor.Matrix, p *Param, acc bool) {
 	if p.Quant == nil {
+		if next := p.below; next != nil && next.Quant == nil {
+			w.k.Next(next.mat())
+		}
 		w.k.Gemm(dx, dy, p.mat(), acc)
 		return
 	}

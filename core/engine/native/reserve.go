@@ -17,6 +17,7 @@ type idle struct{ tensor.Kernels }
 
 func (idle) ISA() string                                                      { return "idle" }
 func (idle) Gemm(c, a, b tensor.Matrix, acc bool)                             {}
+func (idle) Next(b tensor.Matrix)                                             {}
 func (idle) RMSNorm(out, inv, x, w []float32, d int, eps float32)             {}
 func (idle) RMSNormBackward(dx, dw, dy, x, w, inv []float32, d int)           {}
 func (idle) Rope([]float32, int, []int32, *tensor.RopeTable, bool)            {}

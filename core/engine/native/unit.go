@@ -48,6 +48,15 @@ type unit struct {
 // groupEnd is where a group ends within its unit.
 type groupEnd struct{ rows, outputs int }
 
+// of is where the group ends in a matrix of so many rows: all rows of the unit, or
+// those that carry an output.
+func (g groupEnd) of(rows int, u *unit) int {
+	if rows == u.rows {
+		return g.rows
+	}
+	return g.outputs
+}
+
 const (
 	// groupRows is how many rows a group has at least, unless the whole batch
 	// has fewer: enough for products over its rows to be fast.
