@@ -64,6 +64,6 @@ func (a *arena) reset() {
 // grow makes room for n floats.
 func (a *arena) grow(n int) {
 	if n > len(a.buf) {
-		a.buf = make([]float32, n)
+		a.buf = inLargePages(make([]float32, n))
 	}
 }

@@ -8,9 +8,9 @@ import (
 
 // Attention is computed for a tile of query rows at a time against all keys
 // they may see, so that the scratch memory is tile × sequence, not sequence².
-// The backward pass needs the probabilities again: those of sequences up to
-// keptAttention keys are kept, which takes less memory than the rest of what a
-// block keeps; those of longer ones are computed again.
+// The backward pass needs the probabilities again. They are kept where no sequence
+// of the run is longer than keptAttention, which takes less memory than the rest
+// of what a block keeps, and computed again otherwise.
 const (
 	attentionTile = 64
 	keptAttention = 256
@@ -48,14 +48,18 @@ func (w *worker) tiles(st *blockState, do func(t tile)) {
 	}
 }
 
-// takeProbabilities reserves what the block keeps of its attention, if it does.
+// takeProbabilities reserves what the block keeps of its attention, if it does:
+// the most that sequences of this length can have, so that it grows with the
+// rows and with the longest sequence of a unit.
 func (w *worker) takeProbabilities(st *blockState) {
-	if !st.keep || w.unit.longest > keptAttention {
+	if !st.keep || !w.m.keepsAttention || w.unit.longest > keptAttention { // longer than in the sample that was measured
 		return
 	}
-	n := 0
-	w.tiles(st, func(t tile) { n += t.rows * t.keys() })
-	st.probs = w.a.take(n)
+	keys := w.unit.longest // a row, at most
+	if !st.last {
+		keys = (w.unit.longest + attentionTile + 1) / 2 // on average
+	}
+	st.probs = w.a.take(w.m.Arch.Heads * len(st.pos) * keys)
 }
 
 func (w *worker) attentionScale() float32 {

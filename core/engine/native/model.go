@@ -92,6 +92,9 @@ type Model struct {
 	flat struct{ value, grad, m, v []float32 }
 	rope *tensor.RopeTable
 	src  source
+	// keepsAttention says that the passes of training keep the attention's
+	// probabilities.
+	keepsAttention bool
 }
 
 // newModel lays out the parameters of an architecture and reads their values.
@@ -253,10 +256,10 @@ func (m *Model) allocate() {
 	for _, p := range m.trainable {
 		n += size(p.Shape)
 	}
-	m.flat.value = make([]float32, n)
-	m.flat.grad = make([]float32, n)
-	m.flat.m = make([]float32, n)
-	m.flat.v = make([]float32, n)
+	m.flat.value = inLargePages(make([]float32, n))
+	m.flat.grad = inLargePages(make([]float32, n))
+	m.flat.m = inLargePages(make([]float32, n))
+	m.flat.v = inLargePages(make([]float32, n))
 	at := 0
 	for _, p := range m.trainable {
 		end := at + size(p.Shape)
@@ -268,8 +271,9 @@ func (m *Model) allocate() {
 	}
 }
 
-// prepare makes the rotary table for sequences of up to n positions.
+// prepare makes the model ready for sequences of up to n positions.
 func (m *Model) prepare(n int) {
+	m.keepsAttention = n <= keptAttention
 	if m.rope == nil || m.rope.Positions < n {
 		m.rope = tensor.NewRopeTable(m.Arch.HeadDim, n, m.Arch.RopeTheta)
 	}

@@ -61,6 +61,7 @@ func (e *meter) floats(u *unit, drop dropout) int {
 // must be there.
 func (t *training) reserve(ctx context.Context, l lengths) error {
 	a := &t.model.Arch
+	t.model.keepsAttention = l.longest <= keptAttention
 	// Each block keeps more than this of a sequence. Looked at first, since
 	// measuring a sequence that is far too long takes its memory.
 	least := l.longest * a.Layers * (2*a.Hidden + a.attn() + 2*a.kv() + 2*a.FFN)

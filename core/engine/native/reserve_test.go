@@ -47,8 +47,15 @@ func TestScratchIsMeasuredExactly(t *testing.T) {
 }
 
 // TestReservedIsTheMostThatIsUsed: over a run on rows of very different length,
-// the worker that needs most scratch memory needs what was reserved.
+// with attention that is kept and that is computed again, the worker that needs
+// most scratch memory needs what was reserved.
 func TestReservedIsTheMostThatIsUsed(t *testing.T) {
+	for _, long := range []int{130, 400} {
+		t.Run(fmt.Sprint(long), func(t *testing.T) { reservedIsUsed(t, long) })
+	}
+}
+
+func reservedIsUsed(t *testing.T, long int) {
 	dir := t.TempDir()
 	rows := map[string]func(text string, i int) string{
 		"sft": func(text string, _ int) string { return fmt.Sprintf(`{"instruction":"say","output":%q}`, text) },
@@ -60,7 +67,7 @@ func TestReservedIsTheMostThatIsUsed(t *testing.T) {
 		path := filepath.Join(dir, task+".jsonl")
 		var text strings.Builder
 		for i := range 90 {
-			fmt.Fprintln(&text, row(strings.Repeat("ab ", 1+i%3/2*130+i%7), i))
+			fmt.Fprintln(&text, row(strings.Repeat("ab ", 1+i%3/2*long+i%7), i))
 		}
 		require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o644))
 		file, err := dataset.Open(context.Background(), path, task)
@@ -77,6 +84,7 @@ func TestReservedIsTheMostThatIsUsed(t *testing.T) {
 		l, err := s.train.measure(context.Background())
 		require.NoError(t, err)
 		require.NoError(t, run.reserve(context.Background(), l))
+		require.Equal(t, long < keptAttention, run.model.keepsAttention)
 		used := 0
 		for ; run.state.Step < run.schedule.total; run.state.Step++ {
 			_, labels, err := run.nextBatch()
