@@ -75,7 +75,8 @@ type simd struct {
 	turn       []float32
 	t          tile
 	groups     []columns
-	next       Matrix // right operand of the product after the one at hand, if known
+	after      *float32 // where the strip of a after the block at hand starts, if known
+	next       Matrix   // right operand of the product after the one at hand, if known
 }
 
 func newSIMD(isa string, stripRow, shortStrip int, sets []tileSet, few []fewSet, rows *rowSet) *simd {
@@ -130,7 +131,7 @@ func (s *simd) Gemm(c, a, b Matrix, acc bool) {
 	default:
 		s.product(c, a, b, acc)
 	}
-	s.t, s.next = tile{}, Matrix{} // keep no pointers
+	s.t, s.next, s.after = tile{}, Matrix{}, nil // keep no pointers
 }
 
 func (s *simd) Next(b Matrix) { s.next = b }
@@ -158,16 +159,19 @@ func (s *simd) product(c, a, b Matrix, acc bool) {
 			if p == 0 && !acc {
 				s.t.add = 0
 			}
-			switch {
+			s.t.next, s.after = fetch{}, nil
+			switch next := s.next; {
 			case p+deep < k:
 				s.fetch(partOf(b, p+deep, j, min(deep, k-p-deep), nc), c.Rows, nc)
+				s.after = &a.Data[(p+deep)*a.ColStride]
 			case j+wide < n:
 				s.fetch(partOf(b, 0, j+wide, deep, min(wide, n-j-wide)), c.Rows, nc)
-			case s.next.Rows > 0 && s.next.Cols > 0:
-				next := s.next
+				s.after = &a.Data[0]
+			case next.Rows > 0 && next.Cols > 0:
 				s.fetch(partOf(next, 0, 0, evenly(next.Rows, blockK, 8), evenly(next.Cols, blockN, width)), c.Rows, nc)
-			default:
-				s.t.next = fetch{}
+				if next.RowStride == 1 && next.ColStride == a.RowStride { // as a, when it is turned too
+					s.after = &next.Data[0]
+				}
 			}
 			s.block(c, a, b, j, nc, p, direct)
 		}
@@ -248,8 +252,12 @@ func (s *simd) block(c, a, b Matrix, j, nc, p int, direct bool) {
 			used++
 		} else {
 			t.a = unsafe.Pointer(&a.Data[i*a.RowStride+p*a.ColStride])
-			if a.ColStride == 1 && left > 1 {
+			switch {
+			case a.ColStride != 1:
+			case left > 1:
 				t.ahead = rows * t.aRow
+			case s.after != nil:
+				t.ahead = int(uintptr(unsafe.Pointer(s.after)) - uintptr(t.a))
 			}
 		}
 		for g := range s.groups {
