@@ -5,9 +5,8 @@ import (
 )
 
 // backward takes the gradient dy of the last block's output rows down to the
-// embedding, adding to the gradients of every trained parameter. Stage 1+i of
-// the turnstile belongs to block i, the one behind the blocks to the embedding.
-func (w *worker) backward(index int, dy tensor.Matrix, turn *turnstile, slots *embedSlots) {
+// embedding, adding to the gradients of every trained parameter.
+func (w *worker) backward(dy tensor.Matrix, slots *embedSlots) {
 	u, d := w.unit, w.m.Arch.Hidden
 	lowest := w.m.lowestTrained()
 	spare := [2]tensor.Matrix{w.a.mat(u.rows, d), w.a.mat(u.rows, d)}
@@ -18,40 +17,58 @@ func (w *worker) backward(index int, dy tensor.Matrix, turn *turnstile, slots *e
 		}
 		mark := w.a.mark()
 		w.blockBackward(w.m.Blocks[i], &w.blocks[i], dx, dy)
-		turn.enter(1+i, index)
 		w.commit()
-		turn.leave(1 + i)
 		w.a.release(mark)
 		dy = dx
 	}
 	if w.m.Embed.trainable() {
-		stage := 1 + len(w.m.Blocks)
-		turn.enter(stage, index)
+		w.enter()
 		slots.add(w.k, u, dy.Data, d)
-		turn.leave(stage)
+		w.leave()
 	}
 }
+
+// enter waits until it is the unit's turn to add the gradient that comes next,
+// leave lets the unit behind it do so. Every unit adds the same gradients in the
+// same order.
+func (w *worker) enter() { w.turn.enter(w.stage, w.index) }
+
+func (w *worker) leave() {
+	w.turn.leave(w.stage)
+	w.stage++
+}
+
+// stages is the most gradients that a unit adds one by one: slices of the head,
+// the final norm, two for each layer with an adapter and twice norms in each
+// block, and the embedding.
+func (m *Model) stages() int { return headSlices + 1 + len(m.Blocks)*(2*len(moduleNames)+2) + 1 }
 
 // commit adds the waiting gradients to the shared ones, group by group.
 func (w *worker) commit() {
 	for _, p := range w.pending {
+		w.enter()
 		from := 0
 		for _, g := range w.unit.groups {
 			end := g.of(p.left.Rows, w.unit)
 			w.k.Gemm(p.dst, rowsOf(p.left, from, end-from).T(), rowsOf(p.right, from, end-from), true)
 			from = end
 		}
+		w.leave()
 	}
-	for _, g := range w.norms {
-		w.k.Add(g.dst, g.src)
+	if len(w.norms) > 0 {
+		w.enter()
+		for _, g := range w.norms {
+			w.k.Add(g.dst, g.src)
+		}
+		w.leave()
 	}
 	w.pending, w.norms = w.pending[:0], w.norms[:0]
 }
 
 // blockBackward writes the gradient of the block's input to dx (all rows),
-// given the gradient dy of its output (query rows). Weight gradients wait in
-// pending. A dx without data is not needed. Inputs of layers are computed again
-// where something is trained with them.
+// given the gradient dy of its output (query rows). Weight gradients of the
+// attention wait in pending. A dx without data is not needed. Inputs of layers are
+// computed again where something is trained with them.
 func (w *worker) blockBackward(b *Block, st *blockState, dx, dy tensor.Matrix) {
 	arch := &w.m.Arch
 	rows, d, nq := len(w.pos), arch.Hidden, len(st.pos)
@@ -77,6 +94,7 @@ func (w *worker) blockBackward(b *Block, st *blockState, dx, dy tensor.Matrix) {
 	dh := w.a.mat(nq, d)
 	copy(dh.Data, dy.Data)
 	w.normBackward(dh, dn2, st.h, b.Norm2, st.inv2)
+	w.commit()
 
 	// h = x + o(attention(q(n1), k(n1), v(n1)))
 	do := w.a.mat(nq, arch.attn())

@@ -8,10 +8,6 @@ import (
 // gradient, so that rows × vocabulary never stands in memory at once.
 const lossChunk = 256
 
-// headStage is the stage of the turnstile at which the final norm and the head
-// add their gradients.
-const headStage = 0
-
 // losses computes the summed loss, in nats, of each sequence of the unit from
 // the last block's output rows y and tells it to each. row is the gradient row
 // of the sequence's last output: its probabilities less one at the target,
@@ -57,7 +53,7 @@ func (w *worker) lossRows(x tensor.Matrix, at *lossCursor, scale float32) tensor
 // rows y, writes their gradient times scale to dy, adds the gradients of the
 // head and the final norm to the shared ones, and the summed loss of each
 // group to sums.
-func (w *worker) headBackward(index int, y, dy tensor.Matrix, scale float32, turn *turnstile, sums []float64) {
+func (w *worker) headBackward(y, dy tensor.Matrix, scale float32, sums []float64) {
 	mark := w.a.mark()
 	defer w.a.release(mark)
 	head := w.m.head()
@@ -65,29 +61,48 @@ func (w *worker) headBackward(index int, y, dy tensor.Matrix, scale float32, tur
 	dnormed := w.a.mat(y.Rows, normed.Cols)
 	clear(sums)
 	at := lossCursor{u: w.unit, sums: sums}
-	entered := false
-	for _, c := range w.chunks() {
-		chunkMark := w.a.mark()
+	chunks := w.chunks()
+	for i, c := range chunks {
+		mark := w.a.mark()
 		x := rowsOf(normed, c.from, c.end-c.from)
 		dlogits := w.lossRows(x, &at, scale)
 		w.mul(rowsOf(dnormed, c.from, x.Rows), dlogits, head, false)
 		if head.trainable() {
-			if !entered {
-				turn.enter(headStage, index)
-				entered = true
-			}
-			for _, p := range c.parts {
-				n := p.end - p.from
-				w.k.Gemm(head.gradMat(), rowsOf(dlogits, p.from-c.from, n).T(), rowsOf(normed, p.from, n), true)
-			}
+			w.headGradient(dlogits, normed, c, i == 0, i == len(chunks)-1)
 		}
-		w.a.release(chunkMark)
+		w.a.release(mark)
 	}
 	clear(dy.Data)
 	w.normBackward(dy, dnormed, y, w.m.Norm, inv)
 	w.commit()
-	if entered {
-		turn.leave(headStage)
+}
+
+// headSlices is the number of slices of the head's gradient that units add one by
+// one, so that the unit behind does not wait for all of it.
+const headSlices = 8
+
+// headGradient adds the gradient of the head by a chunk of rows. All chunks of a
+// unit come before the next unit's.
+func (w *worker) headGradient(dlogits, normed tensor.Matrix, c chunk, first, last bool) {
+	grad := w.m.head().gradMat()
+	size := (grad.Rows + headSlices - 1) / headSlices
+	for i := range headSlices {
+		if first {
+			w.turn.enter(w.stage+i, w.index)
+		}
+		from := min(i*size, grad.Rows)
+		n := min(size, grad.Rows-from)
+		for _, p := range c.parts {
+			rows := p.end - p.from
+			left := colsOf(rowsOf(dlogits, p.from-c.from, rows), from, n)
+			w.k.Gemm(rowsOf(grad, from, n), left.T(), rowsOf(normed, p.from, rows), true)
+		}
+		if last {
+			w.turn.leave(w.stage + i)
+		}
+	}
+	if last {
+		w.stage += headSlices
 	}
 }
 

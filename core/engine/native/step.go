@@ -35,10 +35,6 @@ func newStepper(m *Model, weightDecay, maxNorm float64) (*stepper, error) {
 	return s, nil
 }
 
-// stages is the number of places in the backward pass where gradients are
-// added: the head, each block, the embedding.
-func (m *Model) stages() int { return 2 + len(m.Blocks) }
-
 // gradients computes the gradient of the mean loss over the labels of the
 // batch, and returns that loss. When ctx ends on the way, the gradient is
 // worthless and the error says so.
@@ -98,8 +94,9 @@ func (w *worker) trainUnit(u *unit, index int, scale float32, drop dropout, turn
 	}
 	y := w.forward(u, true, drop, nil)
 	dy := w.a.mat(u.outputs, w.m.Arch.Hidden)
-	w.headBackward(index, y, dy, scale, turn, sums)
-	w.backward(index, dy, turn, slots)
+	w.turn, w.index, w.stage = turn, index, 0
+	w.headBackward(y, dy, scale, sums)
+	w.backward(dy, slots)
 }
 
 // dropRows numbers the rows of a step for dropout: each sequence has its own

@@ -14,6 +14,9 @@ type worker struct {
 	// The unit at hand, with the spans and positions of all its rows and of
 	// those that carry an output.
 	unit        *unit
+	index       int        // of the unit in its batch
+	turn        *turnstile // of the batch
+	stage       int        // the gradient that the unit adds next
 	all, out    []span
 	pos, outPos []int32
 	blocks      []blockState
