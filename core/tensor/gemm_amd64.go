@@ -134,7 +134,12 @@ func (s *simd) Gemm(c, a, b Matrix, acc bool) {
 	s.t, s.next, s.after = tile{}, Matrix{}, nil // keep no pointers
 }
 
-func (s *simd) Next(b Matrix) { s.next = b }
+func (s *simd) Next(b Matrix) {
+	s.next = Matrix{}
+	if b.Rows > 0 && b.Cols > 0 && b.fits() {
+		s.next = b
+	}
+}
 
 // product is Gemm for shapes without a zero, where b has a unit stride.
 func (s *simd) product(c, a, b Matrix, acc bool) {
@@ -167,7 +172,7 @@ func (s *simd) product(c, a, b Matrix, acc bool) {
 			case j+wide < n:
 				s.fetch(partOf(b, 0, j+wide, deep, min(wide, n-j-wide)), c.Rows, nc)
 				s.after = &a.Data[0]
-			case next.Rows > 0 && next.Cols > 0:
+			case next.Rows > 0:
 				s.fetch(partOf(next, 0, 0, evenly(next.Rows, blockK, 8), evenly(next.Cols, blockN, width)), c.Rows, nc)
 				if next.RowStride == 1 && next.ColStride == a.RowStride { // as a, when it is turned too
 					s.after = &next.Data[0]

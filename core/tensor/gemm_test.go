@@ -177,6 +177,29 @@ func TestGemmRowsAreIndependent(t *testing.T) {
 	})
 }
 
+// What is announced to be next, sensible or not, changes no bit of a product.
+func TestNextChangesNothing(t *testing.T) {
+	eachISA(t, func(t *testing.T, k tensor.Kernels) {
+		r := source(4)
+		for _, s := range []struct{ m, n, k int }{{70, 48, 40}, {8, 300, 600}, {20, 700, 520}, {60, 33, 127}, {2, 64, 512}, {1, 1, 1}} {
+			for _, layout := range []string{"pp", "pt", "pu", "tp", "gg"} {
+				a, b, c := view(r, s.m, s.k, layout[0]), view(r, s.k, s.n, layout[1]), view(r, s.m, s.n, 'p')
+				want := copyOf(c)
+				k.Gemm(want, a, b, true)
+				for _, next := range []tensor.Matrix{
+					{}, tensor.Mat(nil, 0, 5), tensor.Mat(nil, 3, 4), tensor.Mat(values(r, 3), 1, 3),
+					view(r, 300, 400, 'p'), view(r, 300, 400, 'u'), view(r, s.n, s.k, 'u'), view(r, 9, 700, 'g'), b,
+				} {
+					got := copyOf(c)
+					k.Next(next)
+					k.Gemm(got, a, b, true)
+					require.Equal(t, want.Data, got.Data, "%v %s, next %dx%d", s, layout, next.Rows, next.Cols)
+				}
+			}
+		}
+	})
+}
+
 // The instruction sets with fused multiply-add sum in the same order.
 func TestGemmInstructionSetsAgree(t *testing.T) {
 	r := source(3)
