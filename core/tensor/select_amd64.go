@@ -60,7 +60,7 @@ func hasAVX512() bool {
 // assembly for, best first.
 func machineISAs() (sets []instructionSet) {
 	if hasAVX512() {
-		sets = append(sets, instructionSet{"avx512", func() Kernels { return newSIMD("avx512", 16, 4, tiles512, few512, &rows512) }})
+		sets = append(sets, instructionSet{"avx512", func() Kernels { return newSIMD("avx512", 16, 7, tiles512, few512, &rows512) }})
 	}
 	if hasAVX2() {
 		sets = append(sets, instructionSet{"avx2", func() Kernels { return newSIMD("avx2", 8, 6, tiles2, few2, &rows2) }})
