@@ -20,22 +20,28 @@ import (
 // takes the memory.
 func TestMemoryIsAsPlanned(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "train.jsonl"), randomRows(24, 90), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "few.jsonl"), randomRows(24, 90), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "many.jsonl"), randomRows(300, 90), 0o644))
 	program := filepath.Join(dir, "verifily")
 	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
 	require.NoError(t, err, string(out))
-	for _, c := range []struct{ name, model, lora string }{
-		{"small, all trained", "builtin:nano", "{enabled: false}"},
-		{"all trained", "builtin:micro", "{enabled: false}"},
-		{"adapters", "builtin:micro", "{r: 16}"},
-		{"adapters of everything", "builtin:micro", "{r: 64, target_modules: [all-linear]}"},
-		{"adapters over 4 bits", "builtin:micro", "{r: 16, quantization: 4bit}"},
+	for _, c := range []struct {
+		name, data, model string
+		vocabulary        int // learned from the data
+		lora              string
+	}{
+		{"small, all trained", "few", "builtin:nano", 4096, "{enabled: false}"},
+		{"all trained", "few", "builtin:micro", 4096, "{enabled: false}"},
+		{"adapters", "few", "builtin:micro", 4096, "{r: 16}"},
+		{"adapters of everything", "few", "builtin:micro", 4096, "{r: 64, target_modules: [all-linear]}"},
+		{"adapters over 4 bits", "few", "builtin:micro", 4096, "{r: 16, quantization: 4bit}"},
+		{"a large vocabulary", "many", "builtin:nano", 20000, "{r: 16}"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := filepath.Join(dir, "train.yaml")
-			text := fmt.Sprintf("task: sft\nbase_model: %s\ndata_paths: {train: train.jsonl}\nlora: %s\n"+
+			text := fmt.Sprintf("task: sft\nbase_model: %s\ndata_paths: {train: %s.jsonl}\ntokenizer: {vocab_size: %d}\nlora: %s\n"+
 				"training: {num_epochs: 1, batch_size: 12, gradient_accumulation_steps: 1, max_seq_length: 512}\n"+
-				"eval: {enabled: false}\noutput: {dir: runs}\n", c.model, c.lora)
+				"eval: {enabled: false}\noutput: {dir: runs}\n", c.model, c.data, c.vocabulary, c.lora)
 			require.NoError(t, os.WriteFile(config, []byte(text), 0o644))
 			plan := exec.Command(program, "train", "--config", config, "--dry-run", "--json")
 			plan.Dir = dir
