@@ -64,8 +64,11 @@ type simd struct {
 	isa     string
 	sets    []tileSet // widest first
 	fewSets []fewSet  // by rows
-	rows    *rowSet
-	scratch []float32
+	// severalSet holds the functions for several rows, by rows; nil where there is
+	// none.
+	severalSet []func(*tile)
+	rows       *rowSet
+	scratch    []float32
 	// stripRow values of a column of a are copied side by side, room for the
 	// highest of the widest tiles.
 	stripRow   int
@@ -79,8 +82,8 @@ type simd struct {
 	next       Matrix   // right operand of the product after the one at hand, if known
 }
 
-func newSIMD(isa string, stripRow, shortStrip int, sets []tileSet, few []fewSet, rows *rowSet) *simd {
-	return &simd{isa: isa, stripRow: stripRow, shortStrip: shortStrip, sets: sets, fewSets: few, rows: rows,
+func newSIMD(isa string, stripRow, shortStrip int, sets []tileSet, few []fewSet, several []func(*tile), rows *rowSet) *simd {
+	return &simd{isa: isa, stripRow: stripRow, shortStrip: shortStrip, sets: sets, fewSets: few, severalSet: several, rows: rows,
 		scratch: alignedFloats(sumChunk),
 		packedA: alignedFloats(stripsAhead * blockK * stripRow),
 		packedB: alignedFloats(blockK * (wideN + 32)),
@@ -122,11 +125,13 @@ func (s *simd) Gemm(c, a, b Matrix, acc bool) {
 		s.next = Matrix{}
 		return
 	}
-	few := s.fewFor(m, n, k, a, b)
+	few, several := s.fewFor(m, n, k, a, b), s.severalFor(m, n, k, a, b)
 	switch {
 	case few.columns > 0:
 		s.few(few, c, a, b, acc)
-	case turns(m, n, k, a, b, acc):
+	case several != nil:
+		s.several(several, c, a, b, acc)
+	case s.turns(m, n, k, a, b, acc):
 		s.turned(c, a, b, acc)
 	default:
 		s.product(c, a, b, acc)

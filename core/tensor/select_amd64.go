@@ -15,7 +15,10 @@ var (
 	few512   = []fewSet{1: {32, few512x1}, 2: {32, few512x2}, 3: {32, few512x3}}
 	few2     = []fewSet{1: {32, few2x1}, 2: {16, few2x2}, 3: {16, few2x3}}
 	fewLines = []fewSet{1: {32, fewLines1}, 2: {16, fewLines2}, 3: {16, fewLines3}}
-	rows512  = rowSet{
+
+	several512 = []func(*tile){4: several512x4, 5: several512x5, 6: several512x6, 7: several512x7, 8: several512x8}
+
+	rows512 = rowSet{
 		add:                add512,
 		scale:              scale512,
 		sumSquares:         sumSquares512,
@@ -60,10 +63,10 @@ func hasAVX512() bool {
 // assembly for, best first.
 func machineISAs() (sets []instructionSet) {
 	if hasAVX512() {
-		sets = append(sets, instructionSet{"avx512", func() Kernels { return newSIMD("avx512", 16, 7, tiles512, few512, &rows512) }})
+		sets = append(sets, instructionSet{"avx512", func() Kernels { return newSIMD("avx512", 16, 7, tiles512, few512, several512, &rows512) }})
 	}
 	if hasAVX2() {
-		sets = append(sets, instructionSet{"avx2", func() Kernels { return newSIMD("avx2", 8, 6, tiles2, few2, &rows2) }})
+		sets = append(sets, instructionSet{"avx2", func() Kernels { return newSIMD("avx2", 8, 6, tiles2, few2, nil, &rows2) }})
 	}
 	return sets
 }

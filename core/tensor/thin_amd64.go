@@ -9,8 +9,8 @@ import "unsafe"
 //   - b is a transposed view and c has few rows (y = x·Wᵀ, a step of
 //     generation): the roles of bᵀ, read in place, and of aᵀ, a small matrix to
 //     pack, save the copy of b, which would cost more than the product.
-//   - a is a transposed view and c has at most 8 columns (the gradient of a thin
-//     adapter): its long rows fill vectors that c's short rows would not.
+//   - c has at most 8 columns (a thin adapter, and its gradient): its transpose
+//     has long rows, which fill vectors that the short ones would not.
 const (
 	thinRows    = 32
 	thinColumns = 8
@@ -19,7 +19,10 @@ const (
 )
 
 // turns tells whether to compute the transposed product.
-func turns(m, n, k int, a, b Matrix, acc bool) bool {
+func (s *simd) turns(m, n, k int, a, b Matrix, acc bool) bool {
+	if m > 2*thinRows && s.severalFor(n, m, k, b.T(), a.T()) != nil {
+		return true
+	}
 	if a.RowStride == 1 && a.ColStride != 1 && n <= thinColumns && m > 2*thinRows {
 		return b.ColStride == 1
 	}
@@ -48,7 +51,12 @@ func (s *simd) turned(c, a, b Matrix, acc bool) {
 			if acc {
 				transpose(&t.Data[0], 4*t.RowStride, &part.Data[0], 4*part.RowStride, m, n)
 			}
-			s.product(t, partOf(b, 0, j, b.Rows, n).T(), partOf(a, i, 0, m, a.Cols).T(), acc)
+			left, right := partOf(b, 0, j, b.Rows, n).T(), partOf(a, i, 0, m, a.Cols).T()
+			if run := s.severalFor(n, m, a.Cols, left, right); run != nil {
+				s.several(run, t, left, right, acc)
+			} else {
+				s.product(t, left, right, acc)
+			}
 			turnBack(part, t)
 		}
 	}
@@ -99,6 +107,51 @@ func (s *simd) few(few fewSet, c, a, b Matrix, acc bool) {
 				s.t.add = 0
 			}
 			few.run(&s.t)
+		}
+	}
+	if whole < c.Cols {
+		s.product(partOf(c, 0, whole, c.Rows, c.Cols-whole), a, partOf(b, 0, whole, b.Rows, c.Cols-whole), acc)
+	}
+}
+
+// severalPanel is the number of columns that the functions for several rows take at
+// once.
+const severalPanel = 32
+
+// severalFor is the function for four to eight rows of a with bᵀ in place, or nil
+// if none applies. For rows of bᵀ that are a multiple of 2048 bytes apart see
+// fewFor.
+func (s *simd) severalFor(m, n, k int, a, b Matrix) func(*tile) {
+	if m >= len(s.severalSet) || n < severalPanel || k%8 != 0 || b.RowStride != 1 || b.ColStride == 1 || b.ColStride%512 == 0 ||
+		a.RowStride != 1 && a.ColStride != 1 {
+		return nil
+	}
+	return s.severalSet[m]
+}
+
+// several computes up to eight rows with bᵀ in place; columns that fill no panel go
+// the usual way.
+func (s *simd) several(run func(*tile), c, a, b Matrix, acc bool) {
+	whole := c.Cols / severalPanel * severalPanel
+	deep := evenly(a.Cols, blockK, 8)
+	for p := 0; p < a.Cols; p += deep {
+		k := min(deep, a.Cols-p)
+		if a.ColStride == 1 {
+			transpose(&s.packedA[0], 32, &a.Data[p], 4*a.RowStride, a.Rows, k)
+		} else {
+			copyRows(&s.packedA[0], 32, &a.Data[p*a.ColStride], 4*a.ColStride, k, a.Rows)
+		}
+		for j := 0; j < whole; j += fewPanels * severalPanel {
+			s.t = tile{
+				a: unsafe.Pointer(&s.packedA[0]),
+				b: unsafe.Pointer(&b.Data[p+j*b.ColStride]), bRow: 4 * b.ColStride, bPanel: 4 * b.ColStride * severalPanel,
+				c: unsafe.Pointer(&c.Data[j]), cRow: 4 * c.RowStride,
+				k: k, panels: min(fewPanels, (whole-j)/severalPanel), add: 1,
+			}
+			if p == 0 && !acc {
+				s.t.add = 0
+			}
+			run(&s.t)
 		}
 	}
 	if whole < c.Cols {

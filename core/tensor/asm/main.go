@@ -25,6 +25,7 @@ var files = []struct {
 	{"gemm_avx2_amd64", func(c *build.Context) { tiles(c, avx2) }},
 	{"pack_amd64", packing},
 	{"few_amd64", fewRows},
+	{"several_amd64", severalRows},
 	{"rows_avx512_amd64", func(c *build.Context) { rowKernels(c, avx512) }},
 	{"rows_avx2_amd64", func(c *build.Context) { rowKernels(c, avx2) }},
 }

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// severalRows writes the products of four to eight rows of a with bᵀ in place, for
+// AVX-512: a tile of so few rows and a panel of bᵀ would fill half of a register.
+// Blocks of 16 rows × 4 columns of bᵀ are transposed in registers, two side by
+// side, and used at once. What is needed of a is copied before, 8 values a column.
+func severalRows(c *build.Context) {
+	c.ConstraintExpr("amd64")
+	for rows := 4; rows <= 8; rows++ {
+		s := &severalWriter{transposer: transposer{Context: c}, rows: rows}
+		s.write()
+	}
+}
+
+const (
+	severalGroups  = 2 // of 16 rows of bᵀ
+	severalColumns = 8 // in one turn of the loop
+)
+
+type severalWriter struct {
+	transposer
+	rows   int
+	arg, a reg.GPVirtual
+	bases  []reg.GPVirtual // of every 8 rows of bᵀ
+}
+
+func (s *severalWriter) write() {
+	name := fmt.Sprintf("several512x%d", s.rows)
+	tileFunction(s.Context, name,
+		fmt.Sprintf("%s multiplies %d rows of a, copied to 8 values a column, with the rows of bᵀ:", name, s.rows),
+		fmt.Sprintf("panels of %d of them, bRow apart; k must be a multiple of %d.", 16*severalGroups, severalColumns))
+	s.arg, s.a, s.srcRow = s.GP64(), s.GP64(), s.GP64()
+	s.Load(s.Param("t"), s.arg)
+	s.MOVQ(at(s.arg, tileBRow), s.srcRow)
+	s.row3, s.row5, s.row7 = s.GP64(), s.GP64(), s.GP64()
+	s.LEAQ(indexed(s.srcRow, s.srcRow, 2, 0), s.row3)
+	s.LEAQ(indexed(s.srcRow, s.srcRow, 4, 0), s.row5)
+	s.LEAQ(indexed(s.row3, s.srcRow, 4, 0), s.row7)
+	for range 2 * severalGroups {
+		s.bases = append(s.bases, s.GP64())
+	}
+
+	// The moving pointers stay in registers, as in few.go.
+	col := s.GP64()
+	s.MOVQ(at(s.arg, tileB), s.bases[0])
+	s.MOVQ(at(s.arg, tileC), col)
+	s.Label("panel")
+	for i, b := range s.bases[1:] {
+		s.LEAQ(indexed(s.bases[i], s.srcRow, 8, 0), b)
+	}
+	for r := range s.rows {
+		for g := range severalGroups {
+			zero(s.Context, avx512, s.acc(r, g))
+		}
+	}
+	s.MOVQ(at(s.arg, tileA), s.a)
+	k := s.GP64()
+	s.MOVQ(at(s.arg, tileK), k)
+	s.Label("k")
+	for j := 0; j < severalColumns; j += 4 {
+		s.multiply(j)
+	}
+	for _, b := range s.bases {
+		s.ADDQ(operand.Imm(4*severalColumns), b)
+	}
+	s.ADDQ(operand.U32(32*severalColumns), s.a)
+	s.SUBQ(operand.Imm(severalColumns), k)
+	s.JNZ(operand.LabelRef("k"))
+
+	row := s.GP64()
+	s.CMPQ(at(s.arg, tileAdd), operand.Imm(0))
+	s.JE(operand.LabelRef("store"))
+	s.eachAcc(col, row, func(v reg.VecPhysical, c operand.Mem) { s.VADDPS(c, v, v) })
+	s.Label("store")
+	s.eachAcc(col, row, func(v reg.VecPhysical, c operand.Mem) { s.VMOVUPS(v, c) })
+	s.ADDQ(operand.U32(64*severalGroups), col)
+	done := s.GP64()
+	s.MOVQ(at(s.arg, tileK), done)
+	s.SHLQ(operand.Imm(2), done)
+	s.SUBQ(done, s.bases[0])
+	s.ADDQ(at(s.arg, tileBPanel), s.bases[0])
+	s.DECQ(at(s.arg, tilePanels))
+	s.JNZ(operand.LabelRef("panel"))
+	s.VZEROUPPER()
+	s.RET()
+}
+
+// acc is the accumulator of row r and group g: one of the last registers.
+func (s *severalWriter) acc(r, g int) reg.VecPhysical {
+	return vector(31-r*severalGroups-g, 16)
+}
+
+// multiply does four columns of all groups, from column j of the turn on.
+func (s *severalWriter) multiply(j int) {
+	disp := 4 * j
+	free := [2]reg.VecPhysical{vector(8, 16), vector(9, 16)}
+	var columns [severalGroups][4]reg.VecPhysical
+	for g := range columns {
+		low, high := s.bases[2*g], s.bases[2*g+1]
+		var v [4]reg.VecPhysical
+		for r := range v {
+			v[r] = vector(4*g+r, 16)
+			s.VMOVUPS(s.row(low, r, disp), v[r].AsX())
+			s.VINSERTF32X4(operand.Imm(1), s.row(low, r+4, disp), v[r], v[r])
+			s.VINSERTF32X4(operand.Imm(2), s.row(high, r, disp), v[r], v[r])
+			s.VINSERTF32X4(operand.Imm(3), s.row(high, r+4, disp), v[r], v[r])
+		}
+		columns[g], free = s.shuffleHalf(v, free)
+	}
+	spare := []reg.VecPhysical{free[0], free[1], vector(10, 16), vector(11, 16)}
+	for i := range 4 {
+		for r := range s.rows {
+			x := spare[(i*s.rows+r)%len(spare)]
+			s.VBROADCASTSS(at(s.a, 32*(j+i)+4*r), x)
+			for g, c := range columns {
+				s.VFMADD231PS(c[i], x, s.acc(r, g))
+			}
+		}
+	}
+	// Half of the lines of the next panel for every four columns: each is asked for
+	// twice, as in few.go.
+	ahead := s.GP64()
+	for _, b := range s.bases[j/4*severalGroups : (j/4+1)*severalGroups] {
+		s.MOVQ(at(s.arg, tileBPanel), ahead)
+		s.ADDQ(b, ahead)
+		for r := range 8 {
+			s.PREFETCHT1(s.row(ahead, r, 0))
+		}
+	}
+}
+
+// eachAcc runs over the accumulators and their places in c.
+func (s *severalWriter) eachAcc(col, row reg.GPVirtual, do func(reg.VecPhysical, operand.Mem)) {
+	s.MOVQ(col, row)
+	for r := range s.rows {
+		for g := range severalGroups {
+			do(s.acc(r, g), at(row, 64*g))
+		}
+		if r < s.rows-1 {
+			s.ADDQ(at(s.arg, tileCRow), row)
+		}
+	}
+}
