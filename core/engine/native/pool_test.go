@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -44,6 +45,49 @@ func TestPanicEndsTheStep(t *testing.T) {
 		require.NoError(t, err)
 		s.pool.close()
 	}
+}
+
+// TestEndedStepEnds: a step whose context ends before any of its units says so,
+// whichever units are being computed then, and the next step is as good as ever.
+func TestEndedStepEnds(t *testing.T) {
+	for _, lora := range []*loraSpec{nil, {r: 2, alpha: 4, modules: []string{"q_proj", "v_proj"}}} {
+		m, err := newModel(tinyArch(true), loudSource{3}, lora, true)
+		require.NoError(t, err)
+		s := tinyStepper(t, m)
+		b := &batch{atLeast: 10}
+		for range 15 {
+			b.seqs = append(b.seqs, tinySequences(0)...)
+		}
+		b.divide(len(s.pool.workers))
+		units := len(b.units)
+		require.Greater(t, units, len(s.pool.workers))
+		want, err := s.gradients(context.Background(), b, labelCount(b.seqs), dropout{})
+		require.NoError(t, err)
+		for begun := range units {
+			for range 20 {
+				ctx := &endsAfter{Context: context.Background()}
+				ctx.left.Store(int64(begun))
+				_, err := s.gradients(ctx, b, labelCount(b.seqs), dropout{})
+				require.ErrorIs(t, err, context.Canceled)
+			}
+		}
+		got, err := s.gradients(context.Background(), b, labelCount(b.seqs), dropout{})
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+}
+
+// endsAfter is a context that has ended when it is asked once more than so often.
+type endsAfter struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (c *endsAfter) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
 }
 
 // failing kernels break in the backward pass.

@@ -48,7 +48,7 @@ func newMeter(m *Model) *meter {
 func (e *meter) floats(u *unit, drop dropout) int {
 	m := e.w.m
 	e.w.a = arena{buf: e.w.a.buf, measuring: true}
-	e.turn.reset()
+	e.turn.reset(1)
 	if m.Embed.trainable() {
 		e.slots.assign(u.seqs, m.Arch.VocabSize, m.Arch.Hidden)
 	}

@@ -41,11 +41,11 @@ func newStepper(m *Model, weightDecay, maxNorm float64) (*stepper, error) {
 func (s *stepper) gradients(ctx context.Context, b *batch, labels int, drop dropout) (float64, error) {
 	m := s.m
 	clear(m.flat.grad)
-	s.turn.reset()
 	if m.Embed.trainable() {
 		s.slots.assign(b.seqs, m.Arch.VocabSize, m.Arch.Hidden)
 	}
 	b.divide(len(s.pool.workers))
+	s.turn.reset(len(b.units))
 	if len(s.losses) < b.groups {
 		s.losses = make([]float64, b.groups)
 	}

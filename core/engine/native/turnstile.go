@@ -10,8 +10,9 @@ import "sync"
 type turnstile struct {
 	mu   sync.Mutex
 	cond *sync.Cond
-	next []int // per stage, the unit whose turn it is
-	open bool  // a unit is lost: nobody waits any more
+	next []int  // per stage, the unit whose turn it is
+	gone []bool // units that take no more turns
+	open bool   // a unit is lost: nobody waits any more
 }
 
 func newTurnstile(stages int) *turnstile {
@@ -20,11 +21,16 @@ func newTurnstile(stages int) *turnstile {
 	return t
 }
 
-// reset makes it unit 0's turn everywhere.
-func (t *turnstile) reset() {
+// reset makes it unit 0's turn everywhere, of so many.
+func (t *turnstile) reset(units int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	clear(t.next)
+	if cap(t.gone) < units {
+		t.gone = make([]bool, units)
+	}
+	t.gone = t.gone[:units]
+	clear(t.gone)
 	t.open = false
 }
 
@@ -50,15 +56,26 @@ func (t *turnstile) enter(stage, unit int) {
 func (t *turnstile) leave(stage int) {
 	t.mu.Lock()
 	t.next[stage]++
+	t.pass(stage)
 	t.mu.Unlock()
 	t.cond.Broadcast()
 }
 
-// skip takes a unit that is not computed past every stage, so that the units
+// skip takes a unit that is not computed out of the order, so that the units
 // behind it do not wait for ever.
 func (t *turnstile) skip(unit int) {
+	t.mu.Lock()
+	t.gone[unit] = true
 	for stage := range t.next {
-		t.enter(stage, unit)
-		t.leave(stage)
+		t.pass(stage)
+	}
+	t.mu.Unlock()
+	t.cond.Broadcast()
+}
+
+// pass moves a stage on past the units that take no turns.
+func (t *turnstile) pass(stage int) {
+	for t.next[stage] < len(t.gone) && t.gone[t.next[stage]] {
+		t.next[stage]++
 	}
 }
