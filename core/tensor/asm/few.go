@@ -26,10 +26,20 @@ func fewRows(c *build.Context) {
 		{name: "Lines", registers: 16, blocks: 1, columns: 16, groups: [3]int{4, 2, 2}},
 	} {
 		for rows, groups := range form.groups {
-			f := &fewWriter{transposer: transposer{Context: c}, fewForm: form, rows: rows + 1, count: groups}
+			f := &fewWriter{fewForm: form,
+				inPlace: inPlace{transposer: transposer{Context: c}, rows: rows + 1, count: groups, lanes: 8, registers: form.registers}}
 			f.write()
 		}
 	}
+}
+
+// inPlace is what the functions share that read the rows of bᵀ where they are.
+type inPlace struct {
+	transposer
+	rows, count      int // of a, and groups of rows of bᵀ
+	lanes, registers int
+	arg, a           reg.GPVirtual
+	bases            []reg.GPVirtual // of every 8 rows of bᵀ
 }
 
 type fewForm struct {
@@ -41,11 +51,9 @@ type fewForm struct {
 }
 
 type fewWriter struct {
-	transposer
+	inPlace
 	fewForm
-	rows, count  int // of a, and groups
-	arg, a, aRow reg.GPVirtual
-	bases        []reg.GPVirtual
+	aRow reg.GPVirtual
 }
 
 func (f *fewWriter) write() {
@@ -105,27 +113,9 @@ func (f *fewWriter) write() {
 	f.SUBQ(operand.Imm(uint64(f.columns)), k)
 	f.JNZ(operand.LabelRef("k"))
 
-	row := f.GP64()
-	f.CMPQ(at(f.arg, tileAdd), operand.Imm(0))
-	f.JE(operand.LabelRef("store"))
-	f.eachAcc(col, row, func(v reg.VecPhysical, c operand.Mem) { f.VADDPS(c, v, v) })
-	f.Label("store")
-	f.eachAcc(col, row, func(v reg.VecPhysical, c operand.Mem) { f.VMOVUPS(v, c) })
-	f.ADDQ(operand.Imm(uint64(32*f.count)), col)
-	done := f.GP64()
-	f.MOVQ(at(f.arg, tileK), done)
-	f.SHLQ(operand.Imm(2), done)
-	f.SUBQ(done, f.bases[0])
-	f.ADDQ(at(f.arg, tileBPanel), f.bases[0])
-	f.DECQ(at(f.arg, tilePanels))
-	f.JNZ(operand.LabelRef("panel"))
+	f.finish(col)
 	f.VZEROUPPER()
 	f.RET()
-}
-
-// acc is the accumulator of row r and group g: one of the last registers.
-func (f *fewWriter) acc(r, g int) reg.VecPhysical {
-	return vector(f.registers-1-r*f.count-g, 8)
 }
 
 // multiply does four columns of eight rows of bᵀ, disp bytes behind b and a,
@@ -171,15 +161,38 @@ func (f *fewWriter) prefetch(b reg.GPVirtual, disp int) {
 	}
 }
 
+// acc is the accumulator of row r and group g: one of the last registers.
+func (p *inPlace) acc(r, g int) reg.VecPhysical {
+	return vector(p.registers-1-r*p.count-g, p.lanes)
+}
+
+// finish writes the accumulators and steps to the next panel, if there is one.
+func (p *inPlace) finish(col reg.GPVirtual) {
+	row := p.GP64()
+	p.CMPQ(at(p.arg, tileAdd), operand.Imm(0))
+	p.JE(operand.LabelRef("store"))
+	p.eachAcc(col, row, func(v reg.VecPhysical, c operand.Mem) { p.VADDPS(c, v, v) })
+	p.Label("store")
+	p.eachAcc(col, row, func(v reg.VecPhysical, c operand.Mem) { p.VMOVUPS(v, c) })
+	p.ADDQ(operand.U32(4*p.lanes*p.count), col)
+	done := p.GP64()
+	p.MOVQ(at(p.arg, tileK), done)
+	p.SHLQ(operand.Imm(2), done)
+	p.SUBQ(done, p.bases[0])
+	p.ADDQ(at(p.arg, tileBPanel), p.bases[0])
+	p.DECQ(at(p.arg, tilePanels))
+	p.JNZ(operand.LabelRef("panel"))
+}
+
 // eachAcc runs over the accumulators and their places in c.
-func (f *fewWriter) eachAcc(col, row reg.GPVirtual, do func(reg.VecPhysical, operand.Mem)) {
-	f.MOVQ(col, row)
-	for r := range f.rows {
-		for g := range f.count {
-			do(f.acc(r, g), at(row, 32*g))
+func (p *inPlace) eachAcc(col, row reg.GPVirtual, do func(reg.VecPhysical, operand.Mem)) {
+	p.MOVQ(col, row)
+	for r := range p.rows {
+		for g := range p.count {
+			do(p.acc(r, g), at(row, 4*p.lanes*g))
 		}
-		if r < f.rows-1 {
-			f.ADDQ(at(f.arg, tileCRow), row)
+		if r < p.rows-1 {
+			p.ADDQ(at(p.arg, tileCRow), row)
 		}
 	}
 }

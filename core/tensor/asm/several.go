@@ -15,7 +15,7 @@ import (
 func severalRows(c *build.Context) {
 	c.ConstraintExpr("amd64")
 	for rows := 4; rows <= 8; rows++ {
-		s := &severalWriter{transposer: transposer{Context: c}, rows: rows}
+		s := &severalWriter{inPlace{transposer: transposer{Context: c}, rows: rows, count: severalGroups, lanes: 16, registers: 32}}
 		s.write()
 	}
 }
@@ -25,12 +25,7 @@ const (
 	severalColumns = 8 // in one turn of the loop
 )
 
-type severalWriter struct {
-	transposer
-	rows   int
-	arg, a reg.GPVirtual
-	bases  []reg.GPVirtual // of every 8 rows of bᵀ
-}
+type severalWriter struct{ inPlace }
 
 func (s *severalWriter) write() {
 	name := fmt.Sprintf("several512x%d", s.rows)
@@ -75,27 +70,9 @@ func (s *severalWriter) write() {
 	s.SUBQ(operand.Imm(severalColumns), k)
 	s.JNZ(operand.LabelRef("k"))
 
-	row := s.GP64()
-	s.CMPQ(at(s.arg, tileAdd), operand.Imm(0))
-	s.JE(operand.LabelRef("store"))
-	s.eachAcc(col, row, func(v reg.VecPhysical, c operand.Mem) { s.VADDPS(c, v, v) })
-	s.Label("store")
-	s.eachAcc(col, row, func(v reg.VecPhysical, c operand.Mem) { s.VMOVUPS(v, c) })
-	s.ADDQ(operand.U32(64*severalGroups), col)
-	done := s.GP64()
-	s.MOVQ(at(s.arg, tileK), done)
-	s.SHLQ(operand.Imm(2), done)
-	s.SUBQ(done, s.bases[0])
-	s.ADDQ(at(s.arg, tileBPanel), s.bases[0])
-	s.DECQ(at(s.arg, tilePanels))
-	s.JNZ(operand.LabelRef("panel"))
+	s.finish(col)
 	s.VZEROUPPER()
 	s.RET()
-}
-
-// acc is the accumulator of row r and group g: one of the last registers.
-func (s *severalWriter) acc(r, g int) reg.VecPhysical {
-	return vector(31-r*severalGroups-g, 16)
 }
 
 // multiply does four columns of all groups, from column j of the turn on.
@@ -133,19 +110,6 @@ func (s *severalWriter) multiply(j int) {
 		s.ADDQ(b, ahead)
 		for r := range 8 {
 			s.PREFETCHT1(s.row(ahead, r, 0))
-		}
-	}
-}
-
-// eachAcc runs over the accumulators and their places in c.
-func (s *severalWriter) eachAcc(col, row reg.GPVirtual, do func(reg.VecPhysical, operand.Mem)) {
-	s.MOVQ(col, row)
-	for r := range s.rows {
-		for g := range severalGroups {
-			do(s.acc(r, g), at(row, 64*g))
-		}
-		if r < s.rows-1 {
-			s.ADDQ(at(s.arg, tileCRow), row)
 		}
 	}
 }
