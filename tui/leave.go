@@ -153,7 +153,7 @@ func (m *Model) showLeaving() {
 
 // jobsChanged takes what became of the jobs of this process.
 func (m *Model) jobsChanged(msg jobsMsg) tea.Cmd {
-	failed := failedSince(m.train.states, msg.states)
+	failed := m.newlyFailed(msg.states)
 	m.train.states = msg.states
 	m.listing.stale = true
 	m.arrive()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/verifily/verifily-tui/core/system"
 	"github.com/verifily/verifily-tui/runs"
+	"github.com/verifily/verifily-tui/tui/jobs"
 	"github.com/verifily/verifily-tui/tui/source"
 )
 
@@ -313,6 +314,24 @@ func TestResumeFromTheTable(t *testing.T) {
 	}
 	send(m, jobsMsg{m.jobs.States()})
 	assert.Contains(t, m.notice.words, "overnight failed", "the fixture has no data, which is said")
+}
+
+// TestFailsAtOnce: the failure of a job is told, once, although it was over when its
+// state was first looked at.
+func TestFailsAtOnce(t *testing.T) {
+	normalRuns(t)
+	m := start(t, 80, 24, "G")
+	defer m.jobs.Close()
+	m.jobs.Start(jobs.Spec{Resume: filepath.Join(t.TempDir(), "nowhere"), RunsDir: m.src.Root()}, "gone")
+	for !m.jobs.States()[0].Ended() {
+		<-m.jobs.Changed()
+	}
+	m.train.states = m.jobs.States()
+	send(m, jobsMsg{m.jobs.States()})
+	assert.Contains(t, m.notice.words, "gone failed")
+	m.notice.words = ""
+	send(m, jobsMsg{m.jobs.States()})
+	assert.NotContains(t, m.notice.words, "failed")
 }
 
 // TestSmoothedBest marks the best evaluation whatever the smoothing.

@@ -29,6 +29,7 @@ type trainState struct {
 	cursor    int
 	version   int // counts changes of the form: a plan belongs to one of them
 	states    []jobs.State
+	told      []int // jobs whose failure was told
 	leaving   leaving
 	stopped   []int    // jobs that are stopped because the workbench is left
 	awaited   int      // 1 more than the id of a training whose run is gone to, 0: none
@@ -273,15 +274,16 @@ func (m *Model) atWork() int {
 	return n
 }
 
-// failedSince says which jobs have failed that had not before.
-func failedSince(before, now []jobs.State) []jobs.State {
-	var out []jobs.State
+// newlyFailed returns the jobs whose failure was not told yet, and takes them for
+// told. A job may have failed before its state was first looked at.
+func (m *Model) newlyFailed(now []jobs.State) (failed []jobs.State) {
 	for _, s := range now {
-		if s.Phase == jobs.Failed && (s.ID >= len(before) || before[s.ID].Phase != jobs.Failed) {
-			out = append(out, s)
+		if s.Phase == jobs.Failed && !slices.Contains(m.train.told, s.ID) {
+			failed = append(failed, s)
+			m.train.told = append(m.train.told, s.ID)
 		}
 	}
-	return out
+	return failed
 }
 
 // await goes to the run of a training once it is listed.
