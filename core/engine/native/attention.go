@@ -69,10 +69,8 @@ func (w *worker) attentionScale() float32 {
 // probabilities computes softmax(q·kᵀ·scale) of one tile. (Vaswani et al.
 // 2017, "Attention Is All You Need", eq. 1.)
 func (w *worker) probabilities(st *blockState, t tile) tensor.Matrix {
-	var p tensor.Matrix
-	if st.probs != nil {
-		p = tensor.Mat(st.probs[t.at:], t.rows, t.keys())
-	} else {
+	p := st.kept(t)
+	if p.Data == nil {
 		p = w.a.mat(t.rows, t.keys())
 	}
 	dim := w.m.Arch.HeadDim
@@ -83,12 +81,13 @@ func (w *worker) probabilities(st *blockState, t tile) tensor.Matrix {
 	return p
 }
 
-// probabilitiesAgain returns those of the forward pass.
-func (w *worker) probabilitiesAgain(st *blockState, t tile) tensor.Matrix {
-	if st.probs != nil {
-		return tensor.Mat(st.probs[t.at:], t.rows, t.keys())
+// kept is where the probabilities of a tile are kept; it has no data if they are
+// not.
+func (st *blockState) kept(t tile) tensor.Matrix {
+	if st.probs == nil {
+		return tensor.Matrix{}
 	}
-	return w.probabilities(st, t)
+	return tensor.Mat(st.probs[t.at:], t.rows, t.keys())
 }
 
 func (w *worker) kvHead(h int) int { return h * w.m.Arch.KVHeads / w.m.Arch.Heads }
@@ -112,7 +111,10 @@ func (w *worker) attendBackward(st *blockState, do, dq, dk, dv tensor.Matrix) {
 	w.tiles(st, func(t tile) {
 		mark := w.a.mark()
 		kv, kvh := t.span.kv, w.kvHead(t.head)
-		p := w.probabilitiesAgain(st, t)
+		p := st.kept(t)
+		if p.Data == nil {
+			p = w.probabilities(st, t)
+		}
 		doh := head(do, t.first, t.rows, t.head, dim)
 		dp := w.a.mat(t.rows, t.keys())
 		w.k.Next(p)

@@ -61,38 +61,12 @@ func (f *fewWriter) write() {
 	tileFunction(f.Context, name,
 		fmt.Sprintf("%s multiplies %d rows of a, whose column stride must be 4, with the rows of bᵀ:", name, f.rows),
 		fmt.Sprintf("panels of %d of them, bRow apart; k must be a multiple of %d.", 8*f.count, f.columns))
-	f.arg, f.a, f.srcRow = f.GP64(), f.GP64(), f.GP64()
-	f.Load(f.Param("t"), f.arg)
-	f.MOVQ(at(f.arg, tileBRow), f.srcRow)
-	if f.rows > 1 {
-		f.aRow = f.GP64()
-		f.MOVQ(at(f.arg, tileARow), f.aRow)
-	}
-	f.row3, f.row5, f.row7 = f.GP64(), f.GP64(), f.GP64()
-	f.LEAQ(indexed(f.srcRow, f.srcRow, 2, 0), f.row3)
-	f.LEAQ(indexed(f.srcRow, f.srcRow, 4, 0), f.row5)
-	f.LEAQ(indexed(f.row3, f.srcRow, 4, 0), f.row7)
-	for range f.count {
-		f.bases = append(f.bases, f.GP64())
-	}
-
-	// The moving pointers stay in registers: the collector may look at the tile
-	// at any time and does not accept one that has left its operand.
-	col := f.GP64()
-	f.MOVQ(at(f.arg, tileB), f.bases[0])
-	f.MOVQ(at(f.arg, tileC), col)
-	f.Label("panel")
-	for i, b := range f.bases[1:] {
-		f.LEAQ(indexed(f.bases[i], f.srcRow, 8, 0), b)
-	}
-	for r := range f.rows {
-		for g := range f.count {
-			f.VXORPS(f.acc(r, g), f.acc(r, g), f.acc(r, g))
+	col, k := f.begin(func() {
+		if f.rows > 1 {
+			f.aRow = f.GP64()
+			f.MOVQ(at(f.arg, tileARow), f.aRow)
 		}
-	}
-	f.MOVQ(at(f.arg, tileA), f.a)
-	k := f.GP64()
-	f.MOVQ(at(f.arg, tileK), k)
+	})
 	f.Label("k")
 	// A group does half of a turn, or all of it.
 	part := f.columns
@@ -164,6 +138,45 @@ func (f *fewWriter) prefetch(b reg.GPVirtual, disp int) {
 // acc is the accumulator of row r and group g: one of the last registers.
 func (p *inPlace) acc(r, g int) reg.VecPhysical {
 	return vector(p.registers-1-r*p.count-g, p.lanes)
+}
+
+// begin reads the tile, clears the accumulators and starts the loops over panels
+// and k; more reads what else is needed.
+func (p *inPlace) begin(more func()) (col, k reg.GPVirtual) {
+	p.arg, p.a, p.srcRow = p.GP64(), p.GP64(), p.GP64()
+	p.Load(p.Param("t"), p.arg)
+	p.MOVQ(at(p.arg, tileBRow), p.srcRow)
+	more()
+	p.row3, p.row5, p.row7 = p.GP64(), p.GP64(), p.GP64()
+	p.LEAQ(indexed(p.srcRow, p.srcRow, 2, 0), p.row3)
+	p.LEAQ(indexed(p.srcRow, p.srcRow, 4, 0), p.row5)
+	p.LEAQ(indexed(p.row3, p.srcRow, 4, 0), p.row7)
+	for range p.count * p.lanes / 8 {
+		p.bases = append(p.bases, p.GP64())
+	}
+
+	// The moving pointers stay in registers: the collector may look at the tile
+	// at any time and does not accept one that has left its operand.
+	col = p.GP64()
+	p.MOVQ(at(p.arg, tileB), p.bases[0])
+	p.MOVQ(at(p.arg, tileC), col)
+	p.Label("panel")
+	for i, b := range p.bases[1:] {
+		p.LEAQ(indexed(p.bases[i], p.srcRow, 8, 0), b)
+	}
+	set := avx2
+	if p.lanes == avx512.lanes {
+		set = avx512
+	}
+	for r := range p.rows {
+		for g := range p.count {
+			zero(p.Context, set, p.acc(r, g))
+		}
+	}
+	p.MOVQ(at(p.arg, tileA), p.a)
+	k = p.GP64()
+	p.MOVQ(at(p.arg, tileK), k)
+	return col, k
 }
 
 // finish writes the accumulators and steps to the next panel, if there is one.

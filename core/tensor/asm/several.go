@@ -32,33 +32,7 @@ func (s *severalWriter) write() {
 	tileFunction(s.Context, name,
 		fmt.Sprintf("%s multiplies %d rows of a, copied to 8 values a column, with the rows of bᵀ:", name, s.rows),
 		fmt.Sprintf("panels of %d of them, bRow apart; k must be a multiple of %d.", 16*severalGroups, severalColumns))
-	s.arg, s.a, s.srcRow = s.GP64(), s.GP64(), s.GP64()
-	s.Load(s.Param("t"), s.arg)
-	s.MOVQ(at(s.arg, tileBRow), s.srcRow)
-	s.row3, s.row5, s.row7 = s.GP64(), s.GP64(), s.GP64()
-	s.LEAQ(indexed(s.srcRow, s.srcRow, 2, 0), s.row3)
-	s.LEAQ(indexed(s.srcRow, s.srcRow, 4, 0), s.row5)
-	s.LEAQ(indexed(s.row3, s.srcRow, 4, 0), s.row7)
-	for range 2 * severalGroups {
-		s.bases = append(s.bases, s.GP64())
-	}
-
-	// The moving pointers stay in registers, as in few.go.
-	col := s.GP64()
-	s.MOVQ(at(s.arg, tileB), s.bases[0])
-	s.MOVQ(at(s.arg, tileC), col)
-	s.Label("panel")
-	for i, b := range s.bases[1:] {
-		s.LEAQ(indexed(s.bases[i], s.srcRow, 8, 0), b)
-	}
-	for r := range s.rows {
-		for g := range severalGroups {
-			zero(s.Context, avx512, s.acc(r, g))
-		}
-	}
-	s.MOVQ(at(s.arg, tileA), s.a)
-	k := s.GP64()
-	s.MOVQ(at(s.arg, tileK), k)
+	col, k := s.begin(func() {})
 	s.Label("k")
 	for j := 0; j < severalColumns; j += 4 {
 		s.multiply(j)
