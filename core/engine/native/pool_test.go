@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -63,6 +64,7 @@ func TestEndedStepEnds(t *testing.T) {
 		require.Greater(t, units, len(s.pool.workers))
 		want, err := s.gradients(context.Background(), b, labelCount(b.seqs), dropout{})
 		require.NoError(t, err)
+		grad := slices.Clone(m.flat.grad)
 		for begun := range units {
 			for range 20 {
 				ctx := &endsAfter{Context: context.Background()}
@@ -74,6 +76,7 @@ func TestEndedStepEnds(t *testing.T) {
 		got, err := s.gradients(context.Background(), b, labelCount(b.seqs), dropout{})
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
+		assert.Equal(t, grad, m.flat.grad)
 	}
 }
 
