@@ -63,7 +63,10 @@ type simd struct {
 	generic // for views with no unit stride
 	isa     string
 	sets    []tileSet // widest first
-	fewSets []fewSet  // by rows
+	// shortSet holds the functions for whole panels of the widest tiles when k is
+	// short, by rows, which are fewer; nil where the usual ones do as well.
+	shortSet []func(*tile)
+	fewSets  []fewSet // by rows
 	// severalSet holds the functions for several rows, by rows; nil where there is
 	// none.
 	severalSet []func(*tile)
@@ -71,19 +74,18 @@ type simd struct {
 	scratch    []float32
 	// stripRow values of a column of a are copied side by side, room for the
 	// highest of the widest tiles.
-	stripRow   int
-	shortStrip int // most rows of a strip when k is short
-	packedA    []float32
-	packedB    []float32
-	turn       []float32
-	t          tile
-	groups     []columns
-	after      *float32 // where the strip of a after the block at hand starts, if known
-	next       Matrix   // right operand of the product after the one at hand, if known
+	stripRow int
+	packedA  []float32
+	packedB  []float32
+	turn     []float32
+	t        tile
+	groups   []columns
+	after    *float32 // where the strip of a after the block at hand starts, if known
+	next     Matrix   // right operand of the product after the one at hand, if known
 }
 
-func newSIMD(isa string, stripRow, shortStrip int, sets []tileSet, few []fewSet, several []func(*tile), rows *rowSet) *simd {
-	return &simd{isa: isa, stripRow: stripRow, shortStrip: shortStrip, sets: sets, fewSets: few, severalSet: several, rows: rows,
+func newSIMD(isa string, stripRow int, sets []tileSet, short []func(*tile), few []fewSet, several []func(*tile), rows *rowSet) *simd {
+	return &simd{isa: isa, stripRow: stripRow, sets: sets, shortSet: short, fewSets: few, severalSet: several, rows: rows,
 		scratch: alignedFloats(sumChunk),
 		packedA: alignedFloats(stripsAhead * blockK * stripRow),
 		packedB: alignedFloats(blockK * (wideN + 32)),
@@ -225,8 +227,12 @@ func readsInPlace(b Matrix, m, width int) bool {
 const shallow = 64
 
 // short is the k up to which strips are low: writing a tile takes as long as
-// computing it, and only small tiles are written while the next is computed.
-const short = 16
+// computing it, and only small tiles are written while the next is computed. The
+// functions for it take multiples of shortTurn.
+const (
+	short     = 16
+	shortTurn = 8
+)
 
 // block computes columns j..j+nc of c over s.t.k columns of a from p on, in
 // strips of nearly equal height.
@@ -248,8 +254,9 @@ func (s *simd) block(c, a, b Matrix, j, nc, p int, direct bool) {
 		t.aRow, t.aCol = 4, 4*s.stripRow
 	}
 	most := len(s.groups[0].set.tiles) - 1
-	if t.k <= short {
-		most = min(most, s.shortStrip)
+	brief := t.k <= short && s.shortSet != nil
+	if brief {
+		most = min(most, len(s.shortSet)-1)
 	}
 	left := stripRows(c.Rows, most)
 	for i := 0; i < c.Rows; left-- {
@@ -280,7 +287,11 @@ func (s *simd) block(c, a, b Matrix, j, nc, p int, direct bool) {
 				s.packedPanel(g.at, nc)
 			}
 			t.c = unsafe.Pointer(&c.Data[i*c.RowStride+j+g.at])
-			g.set.tiles[rows](t)
+			run := g.set.tiles[rows]
+			if brief && t.k%shortTurn == 0 && g.set == &s.sets[0] && g.panels > 0 {
+				run = s.shortSet[rows]
+			}
+			run(t)
 		}
 		t.ahead = 0
 		i += rows

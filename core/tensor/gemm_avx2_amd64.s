@@ -83,7 +83,7 @@ fetched:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	DECQ         R10
+	SUBQ         $0x01, R10
 	JNZ          k
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -122,7 +122,7 @@ tailk:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	DECQ         DI
+	SUBQ         $0x01, DI
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -209,7 +209,7 @@ fetched:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R11
+	SUBQ         $0x01, R11
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -259,7 +259,7 @@ tailk:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R8
+	SUBQ         $0x01, R8
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -360,7 +360,7 @@ fetched:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R11
+	SUBQ         $0x01, R11
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -421,7 +421,7 @@ tailk:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R8
+	SUBQ         $0x01, R8
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -537,7 +537,7 @@ fetched:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -609,7 +609,7 @@ tailk:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R9
+	SUBQ         $0x01, R9
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -739,7 +739,7 @@ fetched:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -822,7 +822,7 @@ tailk:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R9
+	SUBQ         $0x01, R9
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -967,7 +967,7 @@ fetched:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R13
+	SUBQ         $0x01, R13
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -1061,7 +1061,7 @@ tailk:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R10
+	SUBQ         $0x01, R10
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -1156,7 +1156,7 @@ fetched:
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	DECQ         R10
+	SUBQ         $0x01, R10
 	JNZ          k
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -1190,7 +1190,7 @@ tailk:
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	DECQ         DI
+	SUBQ         $0x01, DI
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -1254,7 +1254,7 @@ fetched:
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R11
+	SUBQ         $0x01, R11
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -1295,7 +1295,7 @@ tailk:
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R8
+	SUBQ         $0x01, R8
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -1370,7 +1370,7 @@ fetched:
 	VFMADD231PS  Y3, Y4, Y2
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R11
+	SUBQ         $0x01, R11
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -1418,7 +1418,7 @@ tailk:
 	VFMADD231PS  Y3, Y4, Y2
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R8
+	SUBQ         $0x01, R8
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -1505,7 +1505,7 @@ fetched:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -1560,7 +1560,7 @@ tailk:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R9
+	SUBQ         $0x01, R9
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -1658,7 +1658,7 @@ fetched:
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -1720,7 +1720,7 @@ tailk:
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R9
+	SUBQ         $0x01, R9
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -1830,7 +1830,7 @@ fetched:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R13
+	SUBQ         $0x01, R13
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -1899,7 +1899,7 @@ tailk:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R10
+	SUBQ         $0x01, R10
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -2020,7 +2020,7 @@ fetched:
 	VFMADD231PS  Y7, Y8, Y6
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R13
+	SUBQ         $0x01, R13
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -2096,7 +2096,7 @@ tailk:
 	VFMADD231PS  Y7, Y8, Y6
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R10
+	SUBQ         $0x01, R10
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -2233,7 +2233,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -2319,7 +2319,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -2467,7 +2467,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -2560,7 +2560,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -2719,7 +2719,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -2819,7 +2819,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -2989,7 +2989,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -3096,7 +3096,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -3277,7 +3277,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -3391,7 +3391,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00

@@ -213,3 +213,38 @@ func tile512x13x8(t *tile)
 //
 //go:noescape
 func tile512x14x8(t *tile)
+
+// short512x1x32 multiplies 1 rows of a with whole panels of 32 columns of b, for k of multiples of 8.
+//
+//go:noescape
+func short512x1x32(t *tile)
+
+// short512x2x32 multiplies 2 rows of a with whole panels of 32 columns of b, for k of multiples of 8.
+//
+//go:noescape
+func short512x2x32(t *tile)
+
+// short512x3x32 multiplies 3 rows of a with whole panels of 32 columns of b, for k of multiples of 8.
+//
+//go:noescape
+func short512x3x32(t *tile)
+
+// short512x4x32 multiplies 4 rows of a with whole panels of 32 columns of b, for k of multiples of 8.
+//
+//go:noescape
+func short512x4x32(t *tile)
+
+// short512x5x32 multiplies 5 rows of a with whole panels of 32 columns of b, for k of multiples of 8.
+//
+//go:noescape
+func short512x5x32(t *tile)
+
+// short512x6x32 multiplies 6 rows of a with whole panels of 32 columns of b, for k of multiples of 8.
+//
+//go:noescape
+func short512x6x32(t *tile)
+
+// short512x7x32 multiplies 7 rows of a with whole panels of 32 columns of b, for k of multiples of 8.
+//
+//go:noescape
+func short512x7x32(t *tile)

@@ -66,7 +66,7 @@ fetched:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	DECQ         R10
+	SUBQ         $0x01, R10
 	JNZ          k
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -107,7 +107,7 @@ tailk:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	DECQ         DI
+	SUBQ         $0x01, DI
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -197,7 +197,7 @@ fetched:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R11
+	SUBQ         $0x01, R11
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -249,7 +249,7 @@ tailk:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R8
+	SUBQ         $0x01, R8
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -355,7 +355,7 @@ fetched:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R11
+	SUBQ         $0x01, R11
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -418,7 +418,7 @@ tailk:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R8
+	SUBQ         $0x01, R8
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -541,7 +541,7 @@ fetched:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -615,7 +615,7 @@ tailk:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R9
+	SUBQ         $0x01, R9
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -754,7 +754,7 @@ fetched:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -839,7 +839,7 @@ tailk:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R9
+	SUBQ         $0x01, R9
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -995,7 +995,7 @@ fetched:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R13
+	SUBQ         $0x01, R13
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -1091,7 +1091,7 @@ tailk:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R10
+	SUBQ         $0x01, R10
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -1263,7 +1263,7 @@ fetched:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R13
+	SUBQ         $0x01, R13
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -1370,7 +1370,7 @@ tailk:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	DECQ         R10
+	SUBQ         $0x01, R10
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -1561,7 +1561,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -1682,7 +1682,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -1889,7 +1889,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -2021,7 +2021,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -2244,7 +2244,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -2387,7 +2387,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -2626,7 +2626,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -2780,7 +2780,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -3035,7 +3035,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -3200,7 +3200,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -3471,7 +3471,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -3647,7 +3647,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -3934,7 +3934,7 @@ fetched:
 	ADDQ         BX, CX
 	ADDQ         BX, R13
 	ADDQ         DI, SI
-	DECQ         R14
+	SUBQ         $0x01, R14
 	JNZ          k
 	MOVQ         56(AX), SI
 	CMPQ         88(AX), $0x00
@@ -4121,7 +4121,7 @@ tailk:
 	ADDQ         BX, CX
 	ADDQ         BX, R10
 	ADDQ         DI, SI
-	DECQ         R12
+	SUBQ         $0x01, R12
 	JNZ          tailk
 	MOVQ         56(AX), CX
 	CMPQ         88(AX), $0x00
@@ -4302,7 +4302,7 @@ fetched:
 	VFMADD231PS.BCST (CX), Z1, Z0
 	ADDQ             DX, CX
 	ADDQ             SI, BX
-	DECQ             R10
+	SUBQ             $0x01, R10
 	JNZ              k
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -4335,7 +4335,7 @@ tailk:
 	VFMADD231PS.BCST (CX), Z1, Z0
 	ADDQ             DX, CX
 	ADDQ             SI, BX
-	DECQ             DI
+	SUBQ             $0x01, DI
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -4413,7 +4413,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(DX*1), Z2, Z1
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R11
+	SUBQ             $0x01, R11
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -4452,7 +4452,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(DX*1), Z2, Z1
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R8
+	SUBQ             $0x01, R8
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -4539,7 +4539,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(DX*2), Z3, Z2
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R11
+	SUBQ             $0x01, R11
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -4584,7 +4584,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(DX*2), Z3, Z2
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R8
+	SUBQ             $0x01, R8
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -4681,7 +4681,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(R8*1), Z4, Z3
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -4732,7 +4732,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(R8*1), Z4, Z3
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R9
+	SUBQ             $0x01, R9
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -4838,7 +4838,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(DX*4), Z5, Z4
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -4895,7 +4895,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(DX*4), Z5, Z4
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R9
+	SUBQ             $0x01, R9
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -5011,7 +5011,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(R9*1), Z6, Z5
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R13
+	SUBQ             $0x01, R13
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -5074,7 +5074,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(R9*1), Z6, Z5
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R10
+	SUBQ             $0x01, R10
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -5199,7 +5199,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(R8*2), Z7, Z6
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R13
+	SUBQ             $0x01, R13
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -5268,7 +5268,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(R8*2), Z7, Z6
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R10
+	SUBQ             $0x01, R10
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -5405,7 +5405,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -5483,7 +5483,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -5629,7 +5629,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -5713,7 +5713,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -5868,7 +5868,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -5958,7 +5958,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -6122,7 +6122,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -6218,7 +6218,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -6391,7 +6391,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -6493,7 +6493,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -6675,7 +6675,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -6783,7 +6783,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -6974,7 +6974,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -7088,7 +7088,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -7210,7 +7210,7 @@ fetched:
 	VFMADD231PS.BCST (CX), Y1, Y0
 	ADDQ             DX, CX
 	ADDQ             SI, BX
-	DECQ             R10
+	SUBQ             $0x01, R10
 	JNZ              k
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -7243,7 +7243,7 @@ tailk:
 	VFMADD231PS.BCST (CX), Y1, Y0
 	ADDQ             DX, CX
 	ADDQ             SI, BX
-	DECQ             DI
+	SUBQ             $0x01, DI
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -7305,7 +7305,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(DX*1), Y2, Y1
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R11
+	SUBQ             $0x01, R11
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -7344,7 +7344,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(DX*1), Y2, Y1
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R8
+	SUBQ             $0x01, R8
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -7416,7 +7416,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(DX*2), Y3, Y2
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R11
+	SUBQ             $0x01, R11
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -7461,7 +7461,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(DX*2), Y3, Y2
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R8
+	SUBQ             $0x01, R8
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -7544,7 +7544,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(R8*1), Y4, Y3
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -7595,7 +7595,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(R8*1), Y4, Y3
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R9
+	SUBQ             $0x01, R9
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -7688,7 +7688,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(DX*4), Y5, Y4
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -7745,7 +7745,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(DX*4), Y5, Y4
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R9
+	SUBQ             $0x01, R9
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -7849,7 +7849,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(R9*1), Y6, Y5
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R13
+	SUBQ             $0x01, R13
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -7912,7 +7912,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(R9*1), Y6, Y5
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R10
+	SUBQ             $0x01, R10
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -8026,7 +8026,7 @@ fetched:
 	VFMADD231PS.BCST (CX)(R8*2), Y7, Y6
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R13
+	SUBQ             $0x01, R13
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -8095,7 +8095,7 @@ tailk:
 	VFMADD231PS.BCST (CX)(R8*2), Y7, Y6
 	ADDQ             BX, CX
 	ADDQ             DI, SI
-	DECQ             R10
+	SUBQ             $0x01, R10
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -8224,7 +8224,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -8302,7 +8302,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -8441,7 +8441,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -8525,7 +8525,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -8674,7 +8674,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -8764,7 +8764,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -8923,7 +8923,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -9019,7 +9019,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -9188,7 +9188,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -9290,7 +9290,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -9469,7 +9469,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -9577,7 +9577,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -9766,7 +9766,7 @@ fetched:
 	ADDQ             BX, CX
 	ADDQ             BX, R13
 	ADDQ             DI, SI
-	DECQ             R14
+	SUBQ             $0x01, R14
 	JNZ              k
 	MOVQ             56(AX), SI
 	CMPQ             88(AX), $0x00
@@ -9880,7 +9880,7 @@ tailk:
 	ADDQ             BX, CX
 	ADDQ             BX, R10
 	ADDQ             DI, SI
-	DECQ             R12
+	SUBQ             $0x01, R12
 	JNZ              tailk
 	MOVQ             56(AX), CX
 	CMPQ             88(AX), $0x00
@@ -9959,5 +9959,1649 @@ tailstore:
 	VMOVUPS Y13, K1, (AX)
 
 done:
+	VZEROUPPER
+	RET
+
+// func short512x1x32(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·short512x1x32(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 32(AX), SI
+	MOVQ 24(AX), DI
+	MOVQ 48(AX), R8
+	MOVQ 72(AX), R9
+
+panel:
+	MOVQ       DI, BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R10
+	MOVQ       56(AX), R11
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R10, $0x20
+	JL         k
+	MOVQ       R8, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+
+k:
+	TESTQ $0x00000007, R10
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R11
+	MOVQ  144(AX), R12
+
+line:
+	PREFETCHT1 (R11)
+	ADDQ       $0x40, R11
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R11
+	MOVQ       R11, 104(AX)
+	MOVQ       120(AX), R11
+	MOVQ       R11, 112(AX)
+	MOVQ       104(AX), R11
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R12
+	JNZ  line
+	MOVQ R11, 104(AX)
+
+fetched:
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DX, CX
+	ADDQ         SI, BX
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DX, CX
+	ADDQ         SI, BX
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DX, CX
+	ADDQ         SI, BX
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DX, CX
+	ADDQ         SI, BX
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DX, CX
+	ADDQ         SI, BX
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DX, CX
+	ADDQ         SI, BX
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DX, CX
+	ADDQ         SI, BX
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DX, CX
+	ADDQ         SI, BX
+	SUBQ         $0x08, R10
+	JNZ          k
+	MOVQ         56(AX), CX
+	CMPQ         88(AX), $0x00
+	JE           store
+	MOVQ         R8, CX
+	VADDPS       (CX), Z0, Z0
+	VADDPS       64(CX), Z1, Z1
+
+store:
+	MOVQ    R8, CX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    40(AX), DI
+	ADDQ    $0x80, R8
+	DECQ    R9
+	JNZ     panel
+	VZEROUPPER
+	RET
+
+// func short512x2x32(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·short512x2x32(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 32(AX), DI
+	MOVQ 24(AX), R8
+	MOVQ 48(AX), R9
+	MOVQ 72(AX), R10
+
+panel:
+	MOVQ       R8, SI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R11
+	MOVQ       56(AX), R13
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R11, $0x20
+	JL         k
+	MOVQ       R9, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+
+k:
+	TESTQ $0x00000007, R11
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R12
+	MOVQ  144(AX), R13
+
+line:
+	PREFETCHT1 (R12)
+	ADDQ       $0x40, R12
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R12
+	MOVQ       R12, 104(AX)
+	MOVQ       120(AX), R12
+	MOVQ       R12, 112(AX)
+	MOVQ       104(AX), R12
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R13
+	JNZ  line
+	MOVQ R12, 104(AX)
+
+fetched:
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (CX)(DX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (CX)(DX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (CX)(DX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (CX)(DX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (CX)(DX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (CX)(DX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (CX)(DX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (CX)(DX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	SUBQ         $0x08, R11
+	JNZ          k
+	MOVQ         56(AX), SI
+	CMPQ         88(AX), $0x00
+	JE           store
+	MOVQ         R9, CX
+	VADDPS       (CX), Z0, Z0
+	VADDPS       64(CX), Z1, Z1
+	ADDQ         SI, CX
+	VADDPS       (CX), Z2, Z2
+	VADDPS       64(CX), Z3, Z3
+
+store:
+	MOVQ    R9, CX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    40(AX), R8
+	ADDQ    $0x80, R9
+	DECQ    R10
+	JNZ     panel
+	VZEROUPPER
+	RET
+
+// func short512x3x32(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·short512x3x32(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 32(AX), DI
+	MOVQ 24(AX), R8
+	MOVQ 48(AX), R9
+	MOVQ 72(AX), R10
+
+panel:
+	MOVQ       R8, SI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R11
+	MOVQ       56(AX), R13
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R11, $0x20
+	JL         k
+	MOVQ       R9, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+
+k:
+	TESTQ $0x00000007, R11
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R12
+	MOVQ  144(AX), R13
+
+line:
+	PREFETCHT1 (R12)
+	ADDQ       $0x40, R12
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R12
+	MOVQ       R12, 104(AX)
+	MOVQ       120(AX), R12
+	MOVQ       R12, 112(AX)
+	MOVQ       104(AX), R12
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R13
+	JNZ  line
+	MOVQ R12, 104(AX)
+
+fetched:
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (CX)(DX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (CX)(DX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (CX)(DX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (CX)(DX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (CX)(DX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (CX)(DX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (CX)(DX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (CX)(DX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (CX)(DX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (CX)(DX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (CX)(DX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (CX)(DX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (CX)(DX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (CX)(DX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (CX)(DX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (CX)(DX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	SUBQ         $0x08, R11
+	JNZ          k
+	MOVQ         56(AX), SI
+	CMPQ         88(AX), $0x00
+	JE           store
+	MOVQ         R9, CX
+	VADDPS       (CX), Z0, Z0
+	VADDPS       64(CX), Z1, Z1
+	ADDQ         SI, CX
+	VADDPS       (CX), Z2, Z2
+	VADDPS       64(CX), Z3, Z3
+	ADDQ         SI, CX
+	VADDPS       (CX), Z4, Z4
+	VADDPS       64(CX), Z5, Z5
+
+store:
+	MOVQ    R9, CX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    40(AX), R8
+	ADDQ    $0x80, R9
+	DECQ    R10
+	JNZ     panel
+	VZEROUPPER
+	RET
+
+// func short512x4x32(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·short512x4x32(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 32(AX), DI
+	LEAQ (DX)(DX*2), R8
+	MOVQ 24(AX), R9
+	MOVQ 48(AX), R10
+	MOVQ 72(AX), R11
+
+panel:
+	MOVQ       R9, SI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R12
+	MOVQ       56(AX), R14
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R12, $0x20
+	JL         k
+	MOVQ       R10, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+
+k:
+	TESTQ $0x00000007, R12
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R13
+	MOVQ  144(AX), R14
+
+line:
+	PREFETCHT1 (R13)
+	ADDQ       $0x40, R13
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R13
+	MOVQ       R13, 104(AX)
+	MOVQ       120(AX), R13
+	MOVQ       R13, 112(AX)
+	MOVQ       104(AX), R13
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R14
+	JNZ  line
+	MOVQ R13, 104(AX)
+
+fetched:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (CX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (CX)(DX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (CX)(R8*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (CX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (CX)(DX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (CX)(R8*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (CX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (CX)(DX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (CX)(R8*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (CX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (CX)(DX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (CX)(R8*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (CX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (CX)(DX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (CX)(R8*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (CX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (CX)(DX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (CX)(R8*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (CX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (CX)(DX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (CX)(R8*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (CX)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (CX)(DX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (CX)(R8*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	SUBQ         $0x08, R12
+	JNZ          k
+	MOVQ         56(AX), SI
+	CMPQ         88(AX), $0x00
+	JE           store
+	MOVQ         R10, CX
+	VADDPS       (CX), Z0, Z0
+	VADDPS       64(CX), Z1, Z1
+	ADDQ         SI, CX
+	VADDPS       (CX), Z2, Z2
+	VADDPS       64(CX), Z3, Z3
+	ADDQ         SI, CX
+	VADDPS       (CX), Z4, Z4
+	VADDPS       64(CX), Z5, Z5
+	ADDQ         SI, CX
+	VADDPS       (CX), Z6, Z6
+	VADDPS       64(CX), Z7, Z7
+
+store:
+	MOVQ    R10, CX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    40(AX), R9
+	ADDQ    $0x80, R10
+	DECQ    R11
+	JNZ     panel
+	VZEROUPPER
+	RET
+
+// func short512x5x32(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·short512x5x32(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 32(AX), DI
+	LEAQ (DX)(DX*2), R8
+	MOVQ 24(AX), R9
+	MOVQ 48(AX), R10
+	MOVQ 72(AX), R11
+
+panel:
+	MOVQ       R9, SI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R12
+	MOVQ       56(AX), R14
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R12, $0x20
+	JL         k
+	MOVQ       R10, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+
+k:
+	TESTQ $0x00000007, R12
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R13
+	MOVQ  144(AX), R14
+
+line:
+	PREFETCHT1 (R13)
+	ADDQ       $0x40, R13
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R13
+	MOVQ       R13, 104(AX)
+	MOVQ       120(AX), R13
+	MOVQ       R13, 112(AX)
+	MOVQ       104(AX), R13
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R14
+	JNZ  line
+	MOVQ R13, 104(AX)
+
+fetched:
+	VMOVUPS      (SI), Z10
+	VMOVUPS      64(SI), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (CX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (CX)(DX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (CX)(R8*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (CX)(DX*4), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z10
+	VMOVUPS      64(SI), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (CX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (CX)(DX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (CX)(R8*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (CX)(DX*4), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z10
+	VMOVUPS      64(SI), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (CX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (CX)(DX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (CX)(R8*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (CX)(DX*4), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z10
+	VMOVUPS      64(SI), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (CX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (CX)(DX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (CX)(R8*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (CX)(DX*4), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z10
+	VMOVUPS      64(SI), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (CX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (CX)(DX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (CX)(R8*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (CX)(DX*4), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z10
+	VMOVUPS      64(SI), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (CX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (CX)(DX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (CX)(R8*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (CX)(DX*4), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z10
+	VMOVUPS      64(SI), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (CX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (CX)(DX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (CX)(R8*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (CX)(DX*4), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z10
+	VMOVUPS      64(SI), Z11
+	VBROADCASTSS (CX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (CX)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (CX)(DX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (CX)(R8*1), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (CX)(DX*4), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	SUBQ         $0x08, R12
+	JNZ          k
+	MOVQ         56(AX), SI
+	CMPQ         88(AX), $0x00
+	JE           store
+	MOVQ         R10, CX
+	VADDPS       (CX), Z0, Z0
+	VADDPS       64(CX), Z1, Z1
+	ADDQ         SI, CX
+	VADDPS       (CX), Z2, Z2
+	VADDPS       64(CX), Z3, Z3
+	ADDQ         SI, CX
+	VADDPS       (CX), Z4, Z4
+	VADDPS       64(CX), Z5, Z5
+	ADDQ         SI, CX
+	VADDPS       (CX), Z6, Z6
+	VADDPS       64(CX), Z7, Z7
+	ADDQ         SI, CX
+	VADDPS       (CX), Z8, Z8
+	VADDPS       64(CX), Z9, Z9
+
+store:
+	MOVQ    R10, CX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    40(AX), R9
+	ADDQ    $0x80, R10
+	DECQ    R11
+	JNZ     panel
+	VZEROUPPER
+	RET
+
+// func short512x6x32(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·short512x6x32(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 32(AX), DI
+	LEAQ (DX)(DX*2), R8
+	LEAQ (DX)(DX*4), R9
+	MOVQ 24(AX), R10
+	MOVQ 48(AX), R11
+	MOVQ 72(AX), R12
+
+panel:
+	MOVQ       R10, SI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       56(AX), R15
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R13, $0x20
+	JL         k
+	MOVQ       R11, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+
+k:
+	TESTQ $0x00000007, R13
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R14
+	MOVQ  144(AX), R15
+
+line:
+	PREFETCHT1 (R14)
+	ADDQ       $0x40, R14
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R14
+	MOVQ       R14, 104(AX)
+	MOVQ       120(AX), R14
+	MOVQ       R14, 112(AX)
+	MOVQ       104(AX), R14
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R15
+	JNZ  line
+	MOVQ R14, 104(AX)
+
+fetched:
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (CX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (CX)(DX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (CX)(R8*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (CX)(DX*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (CX)(R9*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (CX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (CX)(DX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (CX)(R8*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (CX)(DX*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (CX)(R9*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (CX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (CX)(DX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (CX)(R8*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (CX)(DX*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (CX)(R9*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (CX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (CX)(DX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (CX)(R8*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (CX)(DX*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (CX)(R9*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (CX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (CX)(DX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (CX)(R8*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (CX)(DX*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (CX)(R9*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (CX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (CX)(DX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (CX)(R8*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (CX)(DX*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (CX)(R9*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (CX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (CX)(DX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (CX)(R8*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (CX)(DX*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (CX)(R9*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z13
+	VBROADCASTSS (CX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (CX)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (CX)(DX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (CX)(R8*1), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (CX)(DX*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (CX)(R9*1), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	SUBQ         $0x08, R13
+	JNZ          k
+	MOVQ         56(AX), SI
+	CMPQ         88(AX), $0x00
+	JE           store
+	MOVQ         R11, CX
+	VADDPS       (CX), Z0, Z0
+	VADDPS       64(CX), Z1, Z1
+	ADDQ         SI, CX
+	VADDPS       (CX), Z2, Z2
+	VADDPS       64(CX), Z3, Z3
+	ADDQ         SI, CX
+	VADDPS       (CX), Z4, Z4
+	VADDPS       64(CX), Z5, Z5
+	ADDQ         SI, CX
+	VADDPS       (CX), Z6, Z6
+	VADDPS       64(CX), Z7, Z7
+	ADDQ         SI, CX
+	VADDPS       (CX), Z8, Z8
+	VADDPS       64(CX), Z9, Z9
+	ADDQ         SI, CX
+	VADDPS       (CX), Z10, Z10
+	VADDPS       64(CX), Z11, Z11
+
+store:
+	MOVQ    R11, CX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    40(AX), R10
+	ADDQ    $0x80, R11
+	DECQ    R12
+	JNZ     panel
+	VZEROUPPER
+	RET
+
+// func short512x7x32(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·short512x7x32(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 32(AX), DI
+	LEAQ (DX)(DX*2), R8
+	LEAQ (DX)(DX*4), R9
+	MOVQ 24(AX), R10
+	MOVQ 48(AX), R11
+	MOVQ 72(AX), R12
+
+panel:
+	MOVQ       R10, SI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	MOVQ       (AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       56(AX), R15
+	CMPQ       88(AX), $0x00
+	JE         k
+	CMPQ       R13, $0x20
+	JL         k
+	MOVQ       R11, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+
+k:
+	TESTQ $0x00000007, R13
+	JNZ   fetched
+	CMPQ  136(AX), $0x00
+	JE    fetched
+	MOVQ  104(AX), R14
+	MOVQ  144(AX), R15
+
+line:
+	PREFETCHT1 (R14)
+	ADDQ       $0x40, R14
+	DECQ       112(AX)
+	JNZ        row
+	ADDQ       128(AX), R14
+	MOVQ       R14, 104(AX)
+	MOVQ       120(AX), R14
+	MOVQ       R14, 112(AX)
+	MOVQ       104(AX), R14
+	DECQ       136(AX)
+	JZ         fetched
+
+row:
+	DECQ R15
+	JNZ  line
+	MOVQ R14, 104(AX)
+
+fetched:
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS (CX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (CX)(DX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS (CX)(R8*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (CX)(DX*4), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS (CX)(R9*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS (CX)(R8*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS (CX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (CX)(DX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS (CX)(R8*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (CX)(DX*4), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS (CX)(R9*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS (CX)(R8*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS (CX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (CX)(DX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS (CX)(R8*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (CX)(DX*4), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS (CX)(R9*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS (CX)(R8*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS (CX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (CX)(DX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS (CX)(R8*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (CX)(DX*4), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS (CX)(R9*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS (CX)(R8*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS (CX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (CX)(DX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS (CX)(R8*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (CX)(DX*4), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS (CX)(R9*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS (CX)(R8*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS (CX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (CX)(DX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS (CX)(R8*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (CX)(DX*4), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS (CX)(R9*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS (CX)(R8*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS (CX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (CX)(DX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS (CX)(R8*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (CX)(DX*4), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS (CX)(R9*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS (CX)(R8*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z15
+	VBROADCASTSS (CX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS (CX)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (CX)(DX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS (CX)(R8*1), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (CX)(DX*4), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS (CX)(R9*1), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS (CX)(R8*2), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	SUBQ         $0x08, R13
+	JNZ          k
+	MOVQ         56(AX), SI
+	CMPQ         88(AX), $0x00
+	JE           store
+	MOVQ         R11, CX
+	VADDPS       (CX), Z0, Z0
+	VADDPS       64(CX), Z1, Z1
+	ADDQ         SI, CX
+	VADDPS       (CX), Z2, Z2
+	VADDPS       64(CX), Z3, Z3
+	ADDQ         SI, CX
+	VADDPS       (CX), Z4, Z4
+	VADDPS       64(CX), Z5, Z5
+	ADDQ         SI, CX
+	VADDPS       (CX), Z6, Z6
+	VADDPS       64(CX), Z7, Z7
+	ADDQ         SI, CX
+	VADDPS       (CX), Z8, Z8
+	VADDPS       64(CX), Z9, Z9
+	ADDQ         SI, CX
+	VADDPS       (CX), Z10, Z10
+	VADDPS       64(CX), Z11, Z11
+	ADDQ         SI, CX
+	VADDPS       (CX), Z12, Z12
+	VADDPS       64(CX), Z13, Z13
+
+store:
+	MOVQ    R11, CX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    SI, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	ADDQ    40(AX), R10
+	ADDQ    $0x80, R11
+	DECQ    R12
+	JNZ     panel
 	VZEROUPPER
 	RET

@@ -38,11 +38,14 @@ func stripRows(rows, strips int) int { return (rows + strips - 1) / strips }
 
 // packB copies columns j..j+nc of the block of b that starts at row p into
 // panels of the widest tile. A partial last panel is as narrow as multiples of
-// 8 allow. Rows of a transposed view are read sixteen at a time: of so many
-// their lines stay in the first-level cache, and a line of the panel is written
-// as a whole.
+// 8 allow. Rows of a transposed view are read sixteen at a time, unless they are
+// short: of so many their lines stay in the first-level cache, and a line of the
+// panel is written as a whole.
 func (s *simd) packB(b Matrix, j, nc, p int) {
-	width := s.sets[0].width
+	width, together := s.sets[0].width, 16
+	if s.t.k <= short {
+		together = width
+	}
 	for at := 0; at < nc; at += width {
 		cols := min(width, nc-at)
 		row := 4 * ((cols + 7) &^ 7)
@@ -51,9 +54,9 @@ func (s *simd) packB(b Matrix, j, nc, p int) {
 			copyRows(dst, row, &b.Data[p*b.RowStride+j+at], 4*b.RowStride, s.t.k, cols)
 			continue
 		}
-		for c := 0; c < cols; c += 16 {
+		for c := 0; c < cols; c += together {
 			src := &b.Data[p*b.RowStride+(j+at+c)*b.ColStride]
-			transpose(&s.packedB[at*s.t.k+c], row, src, 4*b.ColStride, min(16, cols-c), s.t.k)
+			transpose(&s.packedB[at*s.t.k+c], row, src, 4*b.ColStride, min(together, cols-c), s.t.k)
 		}
 	}
 }

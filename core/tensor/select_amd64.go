@@ -12,6 +12,8 @@ var (
 		{16, 9, []func(*tile){nil, tile2x1x16, tile2x2x16, tile2x3x16, tile2x4x16, tile2x5x16, tile2x6x16}},
 		{8, 1, []func(*tile){nil, tile2x1x8, tile2x2x8, tile2x3x8, tile2x4x8, tile2x5x8, tile2x6x8, tile2x7x8, tile2x8x8, tile2x9x8, tile2x10x8, tile2x11x8, tile2x12x8}},
 	}
+	short512 = []func(*tile){nil, short512x1x32, short512x2x32, short512x3x32, short512x4x32, short512x5x32, short512x6x32, short512x7x32}
+
 	few512   = []fewSet{1: {32, few512x1}, 2: {32, few512x2}, 3: {32, few512x3}}
 	few2     = []fewSet{1: {32, few2x1}, 2: {16, few2x2}, 3: {16, few2x3}}
 	fewLines = []fewSet{1: {32, fewLines1}, 2: {16, fewLines2}, 3: {16, fewLines3}}
@@ -63,10 +65,10 @@ func hasAVX512() bool {
 // assembly for, best first.
 func machineISAs() (sets []instructionSet) {
 	if hasAVX512() {
-		sets = append(sets, instructionSet{"avx512", func() Kernels { return newSIMD("avx512", 16, 7, tiles512, few512, several512, &rows512) }})
+		sets = append(sets, instructionSet{"avx512", func() Kernels { return newSIMD("avx512", 16, tiles512, short512, few512, several512, &rows512) }})
 	}
 	if hasAVX2() {
-		sets = append(sets, instructionSet{"avx2", func() Kernels { return newSIMD("avx2", 8, 6, tiles2, few2, nil, &rows2) }})
+		sets = append(sets, instructionSet{"avx2", func() Kernels { return newSIMD("avx2", 8, tiles2, nil, few2, nil, &rows2) }})
 	}
 	return sets
 }

@@ -77,10 +77,25 @@ func tiles(c *build.Context, set isa) {
 		masks = maskTable(c, "tileMasks")
 	}
 	for _, s := range tileShapes(set) {
-		t := &tileWriter{Context: c, set: set, width: s.width, rows: s.rows, masks: masks}
+		t := &tileWriter{Context: c, set: set, width: s.width, rows: s.rows, turn: 1, masks: masks}
 		t.write()
 	}
+	if set == avx512 {
+		for rows := 1; rows <= shortRows; rows++ {
+			t := &tileWriter{Context: c, set: set, width: 32, rows: rows, turn: shortTurn}
+			t.write()
+		}
+	}
 }
+
+// Short tiles: of so few columns of a that the loop takes a part of the time. They
+// are low, because writing a tile takes as long as computing it, and only small
+// ones are written while the next is computed. They do whole panels of a multiple of
+// shortTurn columns of a.
+const (
+	shortRows = 7
+	shortTurn = 8
+)
 
 // maskTable declares 8 ones and 8 zeros: loading 8 from 8-n on gives a mask of
 // the first n lanes.
@@ -101,6 +116,7 @@ type tileWriter struct {
 	*build.Context
 	set         isa
 	width, rows int
+	turn        int // columns of a in one turn of the loop; more than one for whole panels only
 	masks       operand.Mem
 
 	arg                      reg.GPVirtual
@@ -115,8 +131,13 @@ func (t *tileWriter) lanes() int   { return min(t.width, t.set.lanes) }
 func (t *tileWriter) vectors() int { return t.width / t.lanes() }
 
 func (t *tileWriter) write() {
-	name := fmt.Sprintf("tile%sx%dx%d", t.set.name, t.rows, t.width)
-	tileFunction(t.Context, name, fmt.Sprintf("%s multiplies %d rows of a with panels of %d columns of b.", name, t.rows, t.width))
+	kind, whole, multiple := "tile", "", ""
+	if t.turn > 1 {
+		kind, whole, multiple = "short", "whole ", fmt.Sprintf(", for k of multiples of %d", t.turn)
+	}
+	name := fmt.Sprintf("%s%sx%dx%d", kind, t.set.name, t.rows, t.width)
+	tileFunction(t.Context, name,
+		fmt.Sprintf("%s multiplies %d rows of a with %spanels of %d columns of b%s.", name, t.rows, whole, t.width, multiple))
 
 	t.arg = t.GP64()
 	t.Load(t.Param("t"), t.arg)
@@ -136,8 +157,10 @@ func (t *tileWriter) write() {
 	t.MOVQ(at(t.arg, tileB), panel)
 	t.MOVQ(at(t.arg, tileC), col)
 	t.MOVQ(at(t.arg, tilePanels), panels)
-	t.TESTQ(panels, panels)
-	t.JZ(operand.LabelRef("tail"))
+	if t.turn == 1 {
+		t.TESTQ(panels, panels)
+		t.JZ(operand.LabelRef("tail"))
+	}
 
 	t.Label("panel")
 	t.MOVQ(panel, t.b)
@@ -147,15 +170,17 @@ func (t *tileWriter) write() {
 	t.DECQ(panels)
 	t.JNZ(operand.LabelRef("panel"))
 
-	t.Label("tail")
-	columns := t.GP64()
-	t.MOVQ(at(t.arg, tileTail), columns)
-	t.TESTQ(columns, columns)
-	t.JZ(operand.LabelRef("done"))
-	t.loadMask(columns)
-	t.MOVQ(panel, t.b)
-	t.product("tail", col, true)
-	t.Label("done")
+	if t.turn == 1 {
+		t.Label("tail")
+		columns := t.GP64()
+		t.MOVQ(at(t.arg, tileTail), columns)
+		t.TESTQ(columns, columns)
+		t.JZ(operand.LabelRef("done"))
+		t.loadMask(columns)
+		t.MOVQ(panel, t.b)
+		t.product("tail", col, true)
+		t.Label("done")
+	}
 	t.VZEROUPPER()
 	t.RET()
 }
@@ -232,25 +257,12 @@ func (t *tileWriter) product(prefix string, col reg.GPVirtual, masked bool) {
 	b := make([]reg.VecPhysical, t.vectors())
 	for i := range b {
 		b[i] = next()
-		t.load(at(t.b, 4*t.lanes()*i), b[i], i, masked)
 	}
 	x := next()
-	for r := range acc {
-		if t.vectors() == 1 && t.set == avx512 {
-			t.VFMADD231PS_BCST(t.aAt(r), b[0], acc[r][0])
-			continue
-		}
-		t.VBROADCASTSS(t.aAt(r), x)
-		for i := range b {
-			t.VFMADD231PS(b[i], x, acc[r][i])
-		}
+	for range t.turn {
+		t.column(acc, b, x, masked)
 	}
-	t.ADDQ(t.cs, t.a0)
-	if t.rows > 7 {
-		t.ADDQ(t.cs, t.a1)
-	}
-	t.ADDQ(t.bRow, t.b)
-	t.DECQ(k)
+	t.SUBQ(operand.Imm(uint64(t.turn)), k)
 	t.JNZ(operand.LabelRef(prefix + "k"))
 
 	t.cp, t.cRow = t.GP64(), t.GP64()
@@ -278,6 +290,29 @@ func (t *tileWriter) product(prefix string, col reg.GPVirtual, masked bool) {
 		}
 		t.next(r)
 	}
+}
+
+// column adds the product of a column of a and a row of b to acc, and steps on; b
+// and x are the registers it uses.
+func (t *tileWriter) column(acc [][]reg.VecPhysical, b []reg.VecPhysical, x reg.VecPhysical, masked bool) {
+	for i := range b {
+		t.load(at(t.b, 4*t.lanes()*i), b[i], i, masked)
+	}
+	for r := range acc {
+		if t.vectors() == 1 && t.set == avx512 {
+			t.VFMADD231PS_BCST(t.aAt(r), b[0], acc[r][0])
+			continue
+		}
+		t.VBROADCASTSS(t.aAt(r), x)
+		for i := range b {
+			t.VFMADD231PS(b[i], x, acc[r][i])
+		}
+	}
+	t.ADDQ(t.cs, t.a0)
+	if t.rows > 7 {
+		t.ADDQ(t.cs, t.a1)
+	}
+	t.ADDQ(t.bRow, t.b)
 }
 
 // prefetch asks for the tile of c if it adds to it and k is long enough for the
