@@ -16,8 +16,8 @@ import (
 )
 
 // TestMemoryIsAsPlanned holds the memory that a dry run states against the most
-// that the training then has resident, for configurations that differ in what
-// takes the memory.
+// that the training and its evaluation then have resident, for configurations that
+// differ in what takes the memory.
 func TestMemoryIsAsPlanned(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "few.jsonl"), randomRows(24, 90), 0o644))
@@ -25,23 +25,39 @@ func TestMemoryIsAsPlanned(t *testing.T) {
 	program := filepath.Join(dir, "verifily")
 	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
 	require.NoError(t, err, string(out))
+	const (
+		none  = "{enabled: false}"
+		full  = "{enabled: false}"
+		short = "{generation_max_new_tokens: 8, batch_size: 8}"
+		beams = "{generation_max_new_tokens: 100, generation_num_beams: 4, batch_size: 12}"
+		long  = "{generation_max_new_tokens: 400, batch_size: 12}"
+	)
 	for _, c := range []struct {
-		name, data, model string
-		vocabulary        int // learned from the data
-		lora              string
+		name, data, model string // the data also for the evaluation
+		vocabulary        int    // learned from the data
+		lora, eval        string
+		workers           string // GOMAXPROCS
 	}{
-		{"small, all trained", "few", "builtin:nano", 4096, "{enabled: false}"},
-		{"all trained", "few", "builtin:micro", 4096, "{enabled: false}"},
-		{"adapters", "few", "builtin:micro", 4096, "{r: 16}"},
-		{"adapters of everything", "few", "builtin:micro", 4096, "{r: 64, target_modules: [all-linear]}"},
-		{"adapters over 4 bits", "few", "builtin:micro", 4096, "{r: 16, quantization: 4bit}"},
-		{"a large vocabulary", "many", "builtin:nano", 20000, "{r: 16}"},
+		{"small, all trained", "few", "builtin:nano", 4096, full, none, ""},
+		{"all trained", "few", "builtin:micro", 4096, full, none, ""},
+		{"adapters", "few", "builtin:micro", 4096, "{r: 16}", none, ""},
+		{"adapters of everything", "few", "builtin:micro", 4096, "{r: 64, target_modules: [all-linear]}", none, ""},
+		{"adapters over 4 bits", "few", "builtin:micro", 4096, "{r: 16, quantization: 4bit}", none, ""},
+		{"a large vocabulary", "many", "builtin:nano", 20000, "{r: 16}", none, ""},
+		{"one worker", "few", "builtin:micro", 300, full, none, "1"},
+		{"one worker, evaluated", "few", "builtin:micro", 300, full, short, "1"},
+		{"evaluated with beams", "few", "builtin:nano", 4096, "{r: 16}", beams, ""},
+		{"adapters over 4 bits, evaluated", "few", "builtin:micro", 4096, "{r: 16, quantization: 4bit}", short, ""},
+		{"long responses", "few", "builtin:micro", 300, "{r: 16}", long, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if c.workers != "" {
+				t.Setenv("GOMAXPROCS", c.workers)
+			}
 			config := filepath.Join(dir, "train.yaml")
-			text := fmt.Sprintf("task: sft\nbase_model: %s\ndata_paths: {train: %s.jsonl}\ntokenizer: {vocab_size: %d}\nlora: %s\n"+
+			text := fmt.Sprintf("task: sft\nbase_model: %s\ndata_paths: {train: %s.jsonl, test: %[2]s.jsonl}\ntokenizer: {vocab_size: %d}\nlora: %s\n"+
 				"training: {num_epochs: 1, batch_size: 12, gradient_accumulation_steps: 1, max_seq_length: 512}\n"+
-				"eval: {enabled: false}\noutput: {dir: runs}\n", c.model, c.data, c.vocabulary, c.lora)
+				"eval: %s\noutput: {dir: runs}\n", c.model, c.data, c.vocabulary, c.lora, c.eval)
 			require.NoError(t, os.WriteFile(config, []byte(text), 0o644))
 			plan := exec.Command(program, "train", "--config", config, "--dry-run", "--json")
 			plan.Dir = dir

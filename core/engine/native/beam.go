@@ -8,11 +8,25 @@ import (
 
 // hypothesis is a response under way.
 type hypothesis struct {
-	ids   []int32
+	last  *token  // nil for none
+	n     int     // tokens
 	score float64 // sum of log probabilities
 }
 
-func (h *hypothesis) last() int32 { return h.ids[len(h.ids)-1] }
+// token is one of a response; hypotheses share what they have in common.
+type token struct {
+	id     int32
+	before *token
+}
+
+// ids are the tokens of the response.
+func (h *hypothesis) ids() []int32 {
+	ids := make([]int32, h.n)
+	for i, t := h.n-1, h.last; t != nil; i, t = i-1, t.before {
+		ids[i] = t.id
+	}
+	return ids
+}
 
 // beamSearch finds a likely response to one prompt: greedy with one beam, else
 // beam search as Hugging Face does it with length_penalty 1 and early_stopping
@@ -23,9 +37,16 @@ type beamSearch struct {
 	beams    []hypothesis
 	finished []hypothesis // score already divided by the length
 	done     bool
+
+	// Kept from step to step, so that a step makes no garbage.
+	top     topCandidates
+	spare   []hypothesis
+	parents []int
 }
 
-func newBeamSearch(g generation, slot int) *beamSearch { return &beamSearch{g: g, slot: slot} }
+func newBeamSearch(g generation, slot int) *beamSearch {
+	return &beamSearch{g: g, slot: slot, top: topCandidates{limit: 2 * g.beams}}
+}
 
 // candidate is a hypothesis extended by one token.
 type candidate struct {
@@ -41,9 +62,10 @@ func (s *beamSearch) first(k tensor.Kernels, logits []float32) {
 }
 
 // extend takes the logits behind each beam and moves to the next set of beams;
-// parents says which beam each of them continues.
+// parents says which beam each of them continues, until the next step.
 func (s *beamSearch) extend(k tensor.Kernels, logits tensor.Matrix) (parents []int) {
-	top := topCandidates{limit: 2 * s.g.beams}
+	top := &s.top
+	top.best = top.best[:0]
 	for b := range s.beams {
 		row := logits.Row(b)
 		base := s.beams[b].score - k.LogSumExp(row)
@@ -55,12 +77,14 @@ func (s *beamSearch) extend(k tensor.Kernels, logits tensor.Matrix) (parents []i
 			}
 		}
 	}
-	length := float64(len(s.beams[0].ids) + 1)
-	var next []hypothesis
+	length := float64(s.beams[0].n + 1)
+	next := s.spare[:0]
+	parents = s.parents[:0]
 	for rank, c := range top.best {
 		if c.token == s.g.eos {
 			if rank < s.g.beams {
-				s.finish(hypothesis{s.beams[c.parent].ids, c.score / length})
+				p := &s.beams[c.parent]
+				s.finish(hypothesis{p.last, p.n, c.score / length})
 			}
 			if s.g.beams == 1 {
 				s.done = true
@@ -68,23 +92,23 @@ func (s *beamSearch) extend(k tensor.Kernels, logits tensor.Matrix) (parents []i
 			}
 			continue
 		}
-		ids := append(append([]int32(nil), s.beams[c.parent].ids...), c.token)
-		next = append(next, hypothesis{ids, c.score})
+		p := &s.beams[c.parent]
+		next = append(next, hypothesis{&token{c.token, p.last}, p.n + 1, c.score})
 		parents = append(parents, c.parent)
 		if len(next) == s.g.beams {
 			break
 		}
 	}
-	s.beams = next
+	s.beams, s.spare, s.parents = next, s.beams, parents
 	switch {
 	case len(s.finished) == s.g.beams && s.worst() >= top.best[0].score/length:
 		s.done = true // no beam can become better than what has ended
 	case len(s.beams) == 0:
 		s.done = true
-	case len(s.beams[0].ids) >= s.g.maxNew:
+	case s.beams[0].n >= s.g.maxNew:
 		s.done = true
 		for _, h := range s.beams {
-			s.finish(hypothesis{h.ids, h.score / float64(len(h.ids))})
+			s.finish(hypothesis{h.last, h.n, h.score / float64(h.n)})
 		}
 	}
 	return parents
@@ -123,7 +147,7 @@ func (s *beamSearch) best() []int32 {
 			best = h
 		}
 	}
-	return best.ids
+	return best.ids()
 }
 
 // topCandidates keeps the best candidates offered, best first; of equals the

@@ -20,8 +20,10 @@ type layerCache struct {
 	ownK, ownV       []float32 // hypothesis × step × kv, of several beams
 }
 
-// newCache has room for n prompts of so many tokens in all.
-func newCache(g generation, arch *Arch, prompts [][]int32) *cache {
+// newCache has room for the prompts and what is generated for them, in scratch
+// memory.
+func (w *worker) newCache(g generation, prompts [][]int32) *cache {
+	arch := &w.m.Arch
 	c := &cache{beams: g.beams, maxNew: g.maxNew, kv: arch.kv(), layers: make([]layerCache, arch.Layers)}
 	rows, own := 0, 0
 	for _, p := range prompts {
@@ -35,23 +37,24 @@ func newCache(g generation, arch *Arch, prompts [][]int32) *cache {
 	}
 	for i := range c.layers {
 		c.layers[i] = layerCache{
-			sharedK: make([]float32, rows*c.kv), sharedV: make([]float32, rows*c.kv),
-			ownK: make([]float32, own*c.kv), ownV: make([]float32, own*c.kv),
+			sharedK: w.a.take(rows * c.kv), sharedV: w.a.take(rows * c.kv),
+			ownK: w.a.take(own * c.kv), ownV: w.a.take(own * c.kv),
 		}
 	}
 	if c.beams > 1 {
-		c.spare = make([]float32, g.beams*g.maxNew*c.kv)
+		c.spare = w.a.take(g.beams * g.maxNew * c.kv)
 	}
 	return c
 }
 
-// prompt keeps the keys and values of all prompts in a layer; spans are their
-// rows in k and v.
-func (c *cache) prompt(layer int, k, v tensor.Matrix, spans []span) {
+// prompt keeps the keys and values of the prompts from the first on in a layer;
+// spans are their rows in k and v.
+func (c *cache) prompt(layer, first int, k, v tensor.Matrix, spans []span) {
 	l := &c.layers[layer]
-	for i, p := range c.prompts {
-		copy(l.sharedK[p.kv*c.kv:], k.Data[spans[i].kv*c.kv:][:p.n*c.kv])
-		copy(l.sharedV[p.kv*c.kv:], v.Data[spans[i].kv*c.kv:][:p.n*c.kv])
+	for i, s := range spans {
+		p := c.prompts[first+i]
+		copy(l.sharedK[p.kv*c.kv:], k.Data[s.kv*c.kv:][:p.n*c.kv])
+		copy(l.sharedV[p.kv*c.kv:], v.Data[s.kv*c.kv:][:p.n*c.kv])
 	}
 }
 

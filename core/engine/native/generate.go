@@ -56,14 +56,9 @@ func promptRoom(c *config.Config, a *Arch) int {
 // generate writes the response of each prompt to out. A response depends on
 // its prompt alone, not on the others of the batch.
 func (w *worker) generate(ctx context.Context, g generation, prompts, out [][]int32) {
-	c, logits := w.prefill(g, prompts)
-	searches := make([]*beamSearch, len(prompts))
-	for i := range prompts {
-		searches[i] = newBeamSearch(g, i*g.beams)
-		searches[i].first(w.k, logits.Row(i))
-	}
+	c, searches := w.begun(g, prompts)
 	for step := 0; step < g.maxNew-1 && ctx.Err() == nil; step++ {
-		if !w.decode(c, g, searches, step) {
+		if !w.decode(c, searches, step) {
 			break
 		}
 	}
@@ -72,20 +67,51 @@ func (w *worker) generate(ctx context.Context, g generation, prompts, out [][]in
 	}
 }
 
-// prefill computes the prompts and returns their cache and the logits of the
-// token behind each.
-func (w *worker) prefill(g generation, prompts [][]int32) (*cache, tensor.Matrix) {
-	arch := &w.m.Arch
-	u := unit{}
-	for _, p := range prompts {
+// begun computes the prompts and takes the first token of each response; the cache
+// stays in scratch memory.
+func (w *worker) begun(g generation, prompts [][]int32) (*cache, []*beamSearch) {
+	w.a.reset()
+	c := w.newCache(g, prompts)
+	defer w.a.release(w.a.mark())
+	logits := w.logits(w.prefill(c, prompts))
+	searches := make([]*beamSearch, len(prompts))
+	for i := range prompts {
+		searches[i] = newBeamSearch(g, i*g.beams)
+		searches[i].first(w.k, logits.Row(i))
+	}
+	return c, searches
+}
+
+// prefill computes the prompts, a unit of them at a time, fills their cache and
+// returns the last state of each.
+func (w *worker) prefill(c *cache, prompts [][]int32) tensor.Matrix {
+	d := w.m.Arch.Hidden
+	states := w.a.mat(len(prompts), d)
+	for first, end := 0, 0; first < len(prompts); first = end {
+		var u unit
+		u, end = promptUnit(prompts, first)
+		mark := w.a.mark()
+		y := w.forward(&u, false, dropout{}, func(i int, st *blockState) { c.prompt(i, first, st.k, st.v, w.all) })
+		copy(states.Data[first*d:], y.Data)
+		w.a.release(mark)
+	}
+	return states
+}
+
+// promptUnit makes a unit of as many prompts from the first on as its rows allow,
+// at least one; end is the index after the last.
+func promptUnit(prompts [][]int32, first int) (u unit, end int) {
+	for end = first; end < len(prompts); end++ {
+		p := prompts[end]
+		if end > first && u.rows+len(p) > maxUnitRows {
+			break
+		}
 		// The token behind the prompt is the only output; its value is not used.
 		u.seqs = append(u.seqs, sequence{ids: append(p[:len(p):len(p)], 0), first: len(p), label: -1})
 		u.rows += len(p)
 		u.outputs++
 	}
-	c := newCache(g, arch, prompts)
-	y := w.forward(&u, false, dropout{}, func(i int, st *blockState) { c.prompt(i, st.k, st.v, w.all) })
-	return c, w.logits(y)
+	return u, end
 }
 
 // logits are those of the tokens behind the rows of y.
@@ -98,7 +124,7 @@ func (w *worker) logits(y tensor.Matrix) tensor.Matrix {
 	return logits
 }
 
-// row is one hypothesis in a decoding step.
+// decodeRow is one hypothesis in a decoding step.
 type decodeRow struct {
 	search *beamSearch
 	beam   int
@@ -107,9 +133,8 @@ type decodeRow struct {
 
 // decode extends every hypothesis by one token; false when all have ended.
 // step counts the tokens each hypothesis has in the cache.
-func (w *worker) decode(c *cache, g generation, searches []*beamSearch, step int) bool {
-	var rows []decodeRow
-	var pos []int32
+func (w *worker) decode(c *cache, searches []*beamSearch, step int) bool {
+	rows, pos := w.hypotheses[:0], w.pos[:0]
 	for i, s := range searches {
 		if s.done {
 			continue
@@ -119,14 +144,15 @@ func (w *worker) decode(c *cache, g generation, searches []*beamSearch, step int
 			pos = append(pos, int32(c.prompts[i].n+step))
 		}
 	}
+	w.hypotheses, w.pos = rows, pos
 	if len(rows) == 0 {
 		return false
 	}
-	w.a.reset()
+	defer w.a.release(w.a.mark())
 	d := w.m.Arch.Hidden
 	x := w.a.mat(len(rows), d)
 	for i, r := range rows {
-		w.m.embedding(x.Row(i), r.search.beams[r.beam].last())
+		w.m.embedding(x.Row(i), r.search.beams[r.beam].last.id)
 	}
 	mark := w.a.mark()
 	for l, b := range w.m.Blocks {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -68,17 +69,46 @@ func (r *reference) search(g generation, prompt []int32) []int32 {
 	return finished[0].ids
 }
 
+// TestPromptsOfManyUnits: prompts that are computed a unit at a time get the
+// responses that they get alone.
+func TestPromptsOfManyUnits(t *testing.T) {
+	w := tinyWorker(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	var prompts [][]int32
+	for _, n := range []int{60, 3, 200, 40, 40, 300, 1, 90, 100, 66} {
+		p := make([]int32, n)
+		for i := range p {
+			p[i] = int32(2 + r.IntN(w.m.Arch.VocabSize-2))
+		}
+		prompts = append(prompts, p)
+	}
+	for _, beams := range []int{1, 3} {
+		g := generation{maxNew: 5, beams: beams, eos: 1}
+		together, alone := make([][]int32, len(prompts)), make([][]int32, 1)
+		w.generate(context.Background(), g, prompts, together)
+		for i := range prompts {
+			w.generate(context.Background(), g, prompts[i:i+1], alone)
+			assert.Equal(t, alone[0], together[i], "prompt %d, %d beams", i, beams)
+		}
+	}
+}
+
+func tinyWorker(t *testing.T) *worker {
+	m, err := newModel(tinyArch(false), loudSource{4}, nil, false)
+	require.NoError(t, err)
+	m.prepare(400)
+	k, err := tensor.New()
+	require.NoError(t, err)
+	return newWorker(k, m)
+}
+
 // TestGenerate compares cached, batched decoding with a search over whole
 // prefixes in float64.
 func TestGenerate(t *testing.T) {
 	for _, beams := range []int{1, 2, 4} {
 		t.Run(fmt.Sprintf("beams=%d", beams), func(t *testing.T) {
-			m, err := newModel(tinyArch(false), loudSource{4}, nil, false)
-			require.NoError(t, err)
-			m.prepare(64)
-			k, err := tensor.New()
-			require.NoError(t, err)
-			w, ref := newWorker(k, m), newReference(m)
+			w := tinyWorker(t)
+			ref := newReference(w.m)
 			g := generation{maxNew: 7, beams: beams, eos: 1}
 			var prompts [][]int32
 			for _, s := range tinySequences(0) {

@@ -78,13 +78,17 @@ func TestBatchEnds(t *testing.T) {
 		size    int
 		want    []int
 	}{
-		{of(1, 1, 1, 1, 1), 2, []int{2, 4, 5}},
-		{of(1, 1, 1, 1), 2, []int{2, 4}},
+		{of(1, 1, 1, 1, 1), 2, []int{2, 2, 1}},
+		{of(1, 1, 1, 1), 2, []int{2, 2}},
 		{of(1, 1), math.MaxInt, []int{2}},
-		{of(maxPromptRows-1, 1, 1), 9, []int{2, 3}},
-		{of(1, maxPromptRows+7, 1), 9, []int{1, 2, 3}},
+		{of(maxPromptRows-1, 1, 1), 9, []int{2, 1}},
+		{of(1, maxPromptRows+7, 1), 9, []int{1, 1, 1}},
 		{of(5), 1, []int{1}},
 	} {
-		assert.Equal(t, c.want, batchEnds(c.prompts, c.size))
+		var sizes []int
+		for _, b := range promptBatches(c.prompts, c.size) {
+			sizes = append(sizes, len(b))
+		}
+		assert.Equal(t, c.want, sizes)
 	}
 }

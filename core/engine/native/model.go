@@ -140,11 +140,14 @@ func (p *Param) read(src source) error {
 	if err != nil {
 		return err
 	}
-	if !p.trainable() {
+	if p.trainable() {
+		copy(p.Value, values)
+	} else {
 		p.Value = values
-		return nil
+		if bytes, err := src.check(p.Name, p.Shape); bytes == 0 || err != nil {
+			return err // the values are the file's
+		}
 	}
-	copy(p.Value, values)
 	src.release(p.Name)
 	return nil
 }

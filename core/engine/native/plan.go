@@ -133,13 +133,17 @@ func (Engine) Plan(ctx context.Context, job engine.Job) (plan *engine.Plan, err 
 	if err != nil {
 		return nil, err
 	}
+	evaluation, err := s.evaluationBytes(ctx)
+	if err != nil {
+		return nil, err
+	}
 	trained, frozen := s.model.counts()
 	p := &engine.Plan{
 		Engine: "native", Device: "cpu", TrainRows: s.train.file.Len(),
 		TrainTokens: l.tokens, LabelTokens: l.labels, LongestSequence: l.longest, TruncatedRows: l.truncated,
 		StepsPerEpoch: t.stepsPerEpoch, TotalSteps: t.schedule.total, WarmupSteps: t.schedule.warmup,
 		VocabSize: s.model.Arch.VocabSize, TrainableParams: trained, FrozenParams: frozen,
-		MemoryBytes: bytes, Seconds: seconds, Warnings: append(l.warnings(), s.warnings()...),
+		MemoryBytes: max(bytes, evaluation), Seconds: seconds, Warnings: append(l.warnings(), s.warnings()...),
 	}
 	if l.sampled {
 		p.Warnings = append(p.Warnings, "token counts are estimated from a sample of the rows")
@@ -168,7 +172,7 @@ func (s *setup) warnings() []string {
 
 // processBytes is what the program needs besides the model: code, the Go
 // runtime with its garbage, tokenizer and rows. Measured on small runs.
-const processBytes = 30 << 20
+const processBytes = 26 << 20
 
 // learnedBytes is what learning a tokenizer leaves behind a token, most of it
 // garbage that goes back to the system late. Measured with 20,000 tokens.

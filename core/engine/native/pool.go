@@ -64,6 +64,21 @@ func newPool(m *Model) (*pool, error) {
 	return p, nil
 }
 
+// reserve gives every worker n float32 values of scratch memory at once. What is not
+// used any more goes back to the system before, so that both never stand in memory.
+func (p *pool) reserve(n int) {
+	if n <= len(p.workers[0].a.buf) {
+		return
+	}
+	for _, w := range p.workers {
+		w.forget()
+	}
+	debug.FreeOSMemory()
+	for _, w := range p.workers {
+		w.a.grow(n)
+	}
+}
+
 func (t *task) work(w *worker) {
 	// A weights file that is cut short while it is mapped faults like this; it
 	// must end the run, not the program.

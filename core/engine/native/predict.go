@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 
 	"github.com/verifily/verifily-tui/core/config"
 	"github.com/verifily/verifily-tui/core/dataset"
@@ -67,21 +69,13 @@ func (e *examples) batch(first, end int) (*lossBatch, error) {
 // eachLoss computes the losses of a batch. row, when not nil, gets the
 // probabilities of a classification row, less one at the label.
 func (p *pool) eachLoss(ctx context.Context, b *lossBatch, row func(i int, loss float64, row []float32)) error {
-	var usable batch
-	for _, s := range b.seqs {
-		if s.outputs() > 0 && s.inputs() > 0 {
-			usable.seqs = append(usable.seqs, s)
-		}
-	}
-	usable.divide(len(p.workers))
-	err := p.run(len(usable.units), func(w *worker, i int) {
+	units := lossUnits(b.seqs, len(p.workers))
+	err := p.run(len(units), func(w *worker, i int) {
 		if ctx.Err() != nil {
 			return
 		}
-		u := &usable.units[i]
-		y := w.forward(u, false, dropout{}, nil)
-		w.losses(y, func(seq int, loss float64, r []float32) {
-			n := u.seqs[seq].ordinal
+		w.unitLosses(&units[i], func(seq int, loss float64, r []float32) {
+			n := units[i].seqs[seq].ordinal
 			b.loss[n] = loss
 			if row != nil {
 				row(n, loss, r)
@@ -91,12 +85,33 @@ func (p *pool) eachLoss(ctx context.Context, b *lossBatch, row func(i int, loss 
 	return firstError(err, ctx.Err())
 }
 
+// lossUnits are the sequences that carry a loss, in units for this many workers.
+func lossUnits(seqs []sequence, workers int) []unit {
+	var usable batch
+	for _, s := range seqs {
+		if s.outputs() > 0 && s.inputs() > 0 {
+			usable.seqs = append(usable.seqs, s)
+		}
+	}
+	usable.divide(workers)
+	return usable.units
+}
+
+// unitLosses takes a unit through the model and calls each with the losses of its
+// sequences.
+func (w *worker) unitLosses(u *unit, each func(seq int, loss float64, row []float32)) {
+	w.a.reset()
+	w.losses(w.forward(u, false, dropout{}, nil), each)
+}
+
 // predictor is a trained model, merged and ready to answer.
 type predictor struct {
 	model *Model
 	tok   *bpe.Tokenizer
 	cfg   *config.Config
 	pool  *pool
+	gen   generation
+	meter *evalMeter
 }
 
 func openPredictor(job engine.PredictJob) (*predictor, error) {
@@ -136,6 +151,8 @@ func openPredictor(job engine.PredictJob) (*predictor, error) {
 	if p.pool, err = newPool(p.model); err != nil {
 		return fail(err)
 	}
+	p.gen = generationOf(p.cfg, p.tok)
+	p.meter = newEvalMeter(p.model, p.gen)
 	return p, nil
 }
 
@@ -149,6 +166,12 @@ func notLoaded(runDir string, err error) error {
 	return &fault.EvalError{Detail: d}
 }
 
+// reserve gives the workers what was measured so far.
+func (p *predictor) reserve() {
+	p.meter.w.forget()
+	p.pool.reserve(p.meter.most())
+}
+
 func (p *predictor) close() error {
 	p.pool.close()
 	return p.model.close()
@@ -156,18 +179,18 @@ func (p *predictor) close() error {
 
 // Predict implements engine.Trainer.
 func (Engine) Predict(ctx context.Context, job engine.PredictJob, each func(runs.Prediction) error) (err error) {
+	defer tightHeap()()
+	debug.FreeOSMemory() // training has left its memory
 	p, err := openPredictor(job)
 	if err != nil {
 		return err
 	}
 	defer func() { err = firstError(err, p.close()) }()
-	defer tightHeap()()
 	e := &examples{file: job.Test, tok: p.tok, maxLen: p.cfg.Training.MaxSeqLength, labels: labelIndex(p.model.Arch.Labels)}
 	if err := e.checkLabels(); err != nil {
 		return err
 	}
-	// A stretch is large enough to keep every worker busy.
-	stretch := max(lossRows, len(p.pool.workers)*job.BatchSize)
+	stretch := stretchRows(len(p.pool.workers), job.BatchSize)
 	for first := 0; first < job.Test.Len(); first += stretch {
 		end := min(first+stretch, job.Test.Len())
 		preds, err := p.stretch(ctx, e, first, end, max(1, job.BatchSize))
@@ -185,6 +208,10 @@ func (Engine) Predict(ctx context.Context, job engine.PredictJob, each func(runs
 	}
 	return nil
 }
+
+// stretchRows is how many rows are answered at a time: enough to keep every worker
+// busy.
+func stretchRows(workers, batchSize int) int { return max(lossRows, workers*batchSize) }
 
 // stretch answers the rows first..end-1.
 func (p *predictor) stretch(ctx context.Context, e *examples, first, end, batchSize int) ([]runs.Prediction, error) {
@@ -204,6 +231,10 @@ func (p *predictor) stretch(ctx context.Context, e *examples, first, end, batchS
 			preds[i].Reference = row.Label
 		}
 	}
+	for _, u := range lossUnits(batch.seqs, len(p.pool.workers)) {
+		p.meter.losses(&u)
+	}
+	p.reserve()
 	labels := p.model.Arch.Labels
 	err = p.pool.eachLoss(ctx, batch, func(i int, loss float64, row []float32) {
 		if len(labels) > 0 {
@@ -241,7 +272,6 @@ func classify(p *runs.Prediction, labels []string, row []float32, label int) {
 
 // answer generates the response of each row.
 func (p *predictor) answer(ctx context.Context, e *examples, preds []runs.Prediction, batchSize int) error {
-	gen := generation{maxNew: p.cfg.Eval.GenerationMaxNewTokens, beams: p.cfg.Eval.GenerationNumBeams, eos: p.tok.EOS()}
 	room := promptRoom(p.cfg, &p.model.Arch)
 	prompts := make([][]int32, len(preds))
 	for i := range preds {
@@ -250,20 +280,19 @@ func (p *predictor) answer(ctx context.Context, e *examples, preds []runs.Predic
 			return err
 		}
 	}
-	ends := batchEnds(prompts, batchSize)
-	answers := make([][]int32, len(prompts))
-	err := p.pool.run(len(ends), func(w *worker, b int) {
-		from, to := 0, ends[b]
-		if b > 0 {
-			from = ends[b-1]
-		}
-		w.generate(ctx, gen, prompts[from:to], answers[from:to])
-	}, nil)
+	batches := promptBatches(prompts, batchSize)
+	answers := make([][][]int32, len(batches))
+	for i, b := range batches {
+		p.meter.answers(b)
+		answers[i] = make([][]int32, len(b))
+	}
+	p.reserve()
+	err := p.pool.run(len(batches), func(w *worker, i int) { w.generate(ctx, p.gen, batches[i], answers[i]) }, nil)
 	if err := firstError(err, ctx.Err()); err != nil {
 		return err
 	}
-	for i := range preds {
-		text := p.tok.Decode(answers[i])
+	for i, answer := range slices.Concat(answers...) {
+		text := p.tok.Decode(answer)
 		f1, exact := metrics.TokenF1(text, preds[i].Reference), metrics.ExactMatch(text, preds[i].Reference)
 		preds[i].Prediction, preds[i].F1, preds[i].ExactMatch = text, &f1, &exact
 	}
@@ -274,18 +303,20 @@ func (p *predictor) answer(ctx context.Context, e *examples, preds []runs.Predic
 // faster.
 const maxPromptRows = 8192
 
-// batchEnds divides prompts into batches of at most size, and fewer where they
-// are long: answers do not depend on it, memory does. The ends are indexes
-// after the last prompt of each.
-func batchEnds(prompts [][]int32, size int) []int {
-	var ends []int
-	n, rows := 0, 0
+// promptBatches divides prompts into batches of at most size, and fewer where they
+// are long: answers do not depend on it, memory does.
+func promptBatches(prompts [][]int32, size int) [][][]int32 {
+	var batches [][][]int32
+	first, rows := 0, 0
 	for i, p := range prompts {
-		if n > 0 && (n == size || rows+len(p) > maxPromptRows) {
-			ends = append(ends, i)
-			n, rows = 0, 0
+		if i > first && (i-first == size || rows+len(p) > maxPromptRows) {
+			batches = append(batches, prompts[first:i])
+			first, rows = i, 0
 		}
-		n, rows = n+1, rows+len(p)
+		rows += len(p)
 	}
-	return append(ends, len(prompts))
+	if first < len(prompts) {
+		batches = append(batches, prompts[first:])
+	}
+	return batches
 }

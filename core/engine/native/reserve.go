@@ -76,9 +76,7 @@ func (t *training) reserve(ctx context.Context, l lengths) error {
 		return err
 	}
 	t.scratch = n
-	for _, w := range t.pool.workers {
-		w.a.grow(n)
-	}
+	t.pool.reserve(n)
 	return nil
 }
 

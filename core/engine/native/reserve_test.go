@@ -46,6 +46,45 @@ func TestScratchIsMeasuredExactly(t *testing.T) {
 	}
 }
 
+// TestEvaluationIsMeasuredExactly: the same for losses and for responses, of a model
+// without values as of the real one.
+func TestEvaluationIsMeasuredExactly(t *testing.T) {
+	w := tinyWorker(t)
+	for _, beams := range []int{1, 4} {
+		gen := generation{maxNew: 9, beams: beams, eos: -1}
+		real, shape := newEvalMeter(w.m, gen), newEvalMeter(shapeOf(w.m.Arch), gen)
+		check := func(used int, what string) {
+			assert.Equal(t, used, real.most(), what)
+			assert.Equal(t, used, shape.most(), what)
+			w.a = arena{}
+			real, shape = newEvalMeter(w.m, gen), newEvalMeter(shapeOf(w.m.Arch), gen)
+		}
+		var prompts, none [][]int32
+		seqs, lengths := tinySequences(0), []int{300, 5, 120, 200}
+		for i, n := range lengths {
+			none, prompts = append(none, make([]int32, n)), append(prompts, make([]int32, n))
+			for j := range prompts[i] {
+				prompts[i][j] = int32(j % w.m.Arch.VocabSize)
+			}
+		}
+		w.generate(context.Background(), gen, prompts, make([][]int32, len(prompts)))
+		real.answers(prompts)
+		shape.answers(none)
+		check(w.a.peak, "answers")
+		for _, u := range lossUnits(seqs, 1) {
+			w.unitLosses(&u, func(int, float64, []float32) {})
+			real.losses(&u)
+		}
+		for i := range seqs {
+			seqs[i].ids = make([]int32, len(seqs[i].ids))
+		}
+		for _, u := range lossUnits(seqs, 1) {
+			shape.losses(&u)
+		}
+		check(w.a.peak, "losses")
+	}
+}
+
 // TestReservedIsTheMostThatIsUsed: over a run on rows of very different length,
 // with attention that is kept and that is computed again, the worker that needs
 // most scratch memory needs what was reserved.

@@ -92,6 +92,7 @@ func (w *worker) trainUnit(u *unit, index int, scale float32, drop dropout, turn
 	if drop.on {
 		drop.rows = w.dropRows(u)
 	}
+	w.a.reset()
 	y := w.forward(u, true, drop, nil)
 	dy := w.a.mat(u.outputs, w.m.Arch.Hidden)
 	w.turn, w.index, w.stage = turn, index, 0

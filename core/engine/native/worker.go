@@ -25,6 +25,7 @@ type worker struct {
 	chunkList   []chunk
 	parts       []stretch
 	rows        []uint64 // dropout counters of the unit
+	hypotheses  []decodeRow
 }
 
 // span is one sequence's part of a unit: its rows of keys and values, and its
@@ -69,9 +70,15 @@ func newWorker(k tensor.Kernels, m *Model) *worker {
 	return &worker{k: k, m: m, blocks: make([]blockState, len(m.Blocks))}
 }
 
+// forget lets go of the scratch memory and of all that points there.
+func (w *worker) forget() {
+	w.a = arena{}
+	clear(w.blocks)
+	w.pending, w.norms = nil, nil
+}
+
 // begin lays out the rows of a unit.
 func (w *worker) begin(u *unit) {
-	w.a.reset()
 	w.unit = u
 	w.pending, w.norms = w.pending[:0], w.norms[:0] // what a panic left behind
 	w.all, w.out, w.pos, w.outPos = w.all[:0], w.out[:0], w.pos[:0], w.outPos[:0]
@@ -116,7 +123,8 @@ func (w *worker) scatterAdd(dst, src []float32, d int, spans []span) {
 	}
 }
 
-// forward computes the last block's output for the rows that carry an output.
+// forward computes the last block's output for the rows that carry an output, in
+// scratch memory behind what is taken.
 // With keep, the blocks keep what the backward pass needs.
 //
 // Without, afterBlock (when not nil) sees each block's state before it goes.
