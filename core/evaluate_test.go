@@ -2,9 +2,11 @@ package core_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -141,6 +143,25 @@ func TestDamagedWeightsAreNotEvaluated(t *testing.T) {
 		require.Equal(t, "eval", kind(err), c.name)
 		assert.Contains(t, err.Error(), path)
 	}
+}
+
+// TestWeightsCutShortEndTheEvaluation: a file that others cut short while it is in
+// use ends the evaluation, not the program.
+func TestWeightsCutShortEndTheEvaluation(t *testing.T) {
+	run := mustTrain(t, core.TrainOptions{Config: smallConfig(t, "sft", false, set("training.num_epochs", 1))})
+	var text strings.Builder
+	for i := range 600 { // those answered later are longer, which is measured before
+		fmt.Fprintf(&text, "{\"instruction\": %q, \"output\": \"ok\"}\n", strings.Repeat("count ", 1+i/100))
+	}
+	_, err := core.Evaluate(context.Background(), core.EvaluateOptions{RunPath: run.Dir(), MaxNewTokens: 2,
+		TestData: write(t, filepath.Join(t.TempDir(), "test.jsonl"), text.String()),
+		Events: func(ev engine.Event) {
+			if e, ok := ev.(engine.PredictEvent); ok && e.Done == 256 {
+				require.NoError(t, os.Truncate(filepath.Join(run.Dir(), "model", "model.safetensors"), 4096))
+			}
+		}})
+	require.Equal(t, "eval", kind(err))
+	assert.Contains(t, err.Error(), "the engine failed")
 }
 
 // TestEvaluationOfUnfinishedRuns: the message knows a killed run from one that

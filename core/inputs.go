@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -145,11 +144,11 @@ func (t *trainRun) checkGold(ctx context.Context) error {
 	if !t.cfg.Eval.Enabled || testOf(t.job.Data) == nil || t.cfg.Eval.GoldSet == nil {
 		return nil
 	}
-	gold, err := openGold(ctx, t.cfg, t.startedIn)
-	if err != nil {
+	var err error
+	if t.job.Gold, err = openGold(ctx, t.cfg, t.startedIn); err != nil {
 		return err
 	}
-	return errors.Join(native.CheckLabels(t.job.Data.Train, gold), gold.Close())
+	return native.CheckLabels(t.job.Data.Train, t.job.Gold)
 }
 
 // openGold opens the gold set of a config that names one.

@@ -92,6 +92,9 @@ func Train(ctx context.Context, opt TrainOptions) (*runs.Run, error) {
 	if err := t.checkGold(ctx); err != nil {
 		return nil, err
 	}
+	if t.job.Gold != nil {
+		defer t.job.Gold.Close()
+	}
 	if opt.DryRun {
 		return nil, t.plan(ctx)
 	}

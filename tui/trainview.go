@@ -243,12 +243,16 @@ func planLines(p *engine.Plan, full bool) [][2]string {
 	if p.TestRows > 0 {
 		rows = append(rows, count(p.TestRows)+" test")
 	}
+	bytes := "about " + memory(p.MemoryBytes)
+	if p.MemoryBytes > p.TrainingBytes {
+		bytes += " to evaluate"
+	}
 	out := [][2]string{
 		{"rows", strings.Join(rows, ", ")},
 		{"steps", fmt.Sprintf("%s, %s an epoch", count(p.TotalSteps), count(p.StepsPerEpoch))},
 		{"tokens", count(int(p.TrainTokens)) + " an epoch"},
 		{"trained", parameters(p.TrainableParams) + " of " + parameters(p.TrainableParams+p.FrozenParams)},
-		{"memory", fmt.Sprintf("about %s", memory(p.MemoryBytes))},
+		{"memory", bytes},
 		{"time", "about " + lasted(p.Seconds)},
 		{"engine", p.Engine + " on " + p.Device},
 	}

@@ -16,7 +16,7 @@ import (
 func fix(m *Model) {
 	if p := m.train.loaded.value; p != nil {
 		fixed := *p
-		fixed.Seconds, fixed.MemoryBytes = 42, 48<<20
+		fixed.Seconds, fixed.MemoryBytes, fixed.TrainingBytes = 42, 48<<20, 48<<20
 		m.train.loaded.value = &fixed
 	}
 }

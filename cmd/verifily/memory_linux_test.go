@@ -22,6 +22,7 @@ func TestMemoryIsAsPlanned(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "few.jsonl"), randomRows(24, 90), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "many.jsonl"), randomRows(300, 90), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "brief.jsonl"), randomRows(24, 4), 0o644))
 	program := filepath.Join(dir, "verifily")
 	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -31,31 +32,41 @@ func TestMemoryIsAsPlanned(t *testing.T) {
 		short = "{generation_max_new_tokens: 8, batch_size: 8}"
 		beams = "{generation_max_new_tokens: 100, generation_num_beams: 4, batch_size: 12}"
 		long  = "{generation_max_new_tokens: 400, batch_size: 12}"
+		part  = "{generation_max_new_tokens: 400, batch_size: 20}"
+		gold  = "{generation_max_new_tokens: 60, batch_size: 24, gold_set: few.jsonl, metrics: [gold_set_accuracy]}"
+
+		few      = "{train: few.jsonl, test: few.jsonl}"
+		many     = "{train: many.jsonl, test: many.jsonl}"
+		brief    = "{train: brief.jsonl, test: brief.jsonl}"
+		validate = "{train: brief.jsonl, val: few.jsonl, test: brief.jsonl}"
 	)
 	for _, c := range []struct {
-		name, data, model string // the data also for the evaluation
-		vocabulary        int    // learned from the data
+		name, data, model string
+		vocabulary        int // learned from the data
 		lora, eval        string
 		workers           string // GOMAXPROCS
 	}{
-		{"small, all trained", "few", "builtin:nano", 4096, full, none, ""},
-		{"all trained", "few", "builtin:micro", 4096, full, none, ""},
-		{"adapters", "few", "builtin:micro", 4096, "{r: 16}", none, ""},
-		{"adapters of everything", "few", "builtin:micro", 4096, "{r: 64, target_modules: [all-linear]}", none, ""},
-		{"adapters over 4 bits", "few", "builtin:micro", 4096, "{r: 16, quantization: 4bit}", none, ""},
-		{"a large vocabulary", "many", "builtin:nano", 20000, "{r: 16}", none, ""},
-		{"one worker", "few", "builtin:micro", 300, full, none, "1"},
-		{"one worker, evaluated", "few", "builtin:micro", 300, full, short, "1"},
-		{"evaluated with beams", "few", "builtin:nano", 4096, "{r: 16}", beams, ""},
-		{"adapters over 4 bits, evaluated", "few", "builtin:micro", 4096, "{r: 16, quantization: 4bit}", short, ""},
-		{"long responses", "few", "builtin:micro", 300, "{r: 16}", long, ""},
+		{"small, all trained", few, "builtin:nano", 4096, full, none, ""},
+		{"all trained", few, "builtin:micro", 4096, full, none, ""},
+		{"adapters", few, "builtin:micro", 4096, "{r: 16}", none, ""},
+		{"adapters of everything", few, "builtin:micro", 4096, "{r: 64, target_modules: [all-linear]}", none, ""},
+		{"adapters over 4 bits", few, "builtin:micro", 4096, "{r: 16, quantization: 4bit}", none, ""},
+		{"a large vocabulary", many, "builtin:nano", 20000, "{r: 16}", none, ""},
+		{"one worker", few, "builtin:micro", 300, full, none, "1"},
+		{"one worker, evaluated", few, "builtin:micro", 300, full, short, "1"},
+		{"evaluated with beams", few, "builtin:nano", 4096, "{r: 16}", beams, ""},
+		{"adapters over 4 bits, evaluated", few, "builtin:micro", 4096, "{r: 16, quantization: 4bit}", short, ""},
+		{"a batch that is not full", few, "builtin:nano", 300, "{r: 16}", part, ""},
+		{"a gold set", brief, "builtin:nano", 300, full, gold, ""},
+		{"long validation rows", validate, "builtin:micro", 300, "{r: 16}", short, ""},
+		{"long responses", few, "builtin:micro", 300, "{r: 16}", long, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.workers != "" {
 				t.Setenv("GOMAXPROCS", c.workers)
 			}
 			config := filepath.Join(dir, "train.yaml")
-			text := fmt.Sprintf("task: sft\nbase_model: %s\ndata_paths: {train: %s.jsonl, test: %[2]s.jsonl}\ntokenizer: {vocab_size: %d}\nlora: %s\n"+
+			text := fmt.Sprintf("task: sft\nbase_model: %s\ndata_paths: %s\ntokenizer: {vocab_size: %d}\nlora: %s\n"+
 				"training: {num_epochs: 1, batch_size: 12, gradient_accumulation_steps: 1, max_seq_length: 512}\n"+
 				"eval: %s\noutput: {dir: runs}\n", c.model, c.data, c.vocabulary, c.lora, c.eval)
 			require.NoError(t, os.WriteFile(config, []byte(text), 0o644))

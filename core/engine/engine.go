@@ -43,6 +43,8 @@ type Job struct {
 	Dir string
 	// Resume is the checkpoint folder to continue from, or empty.
 	Resume string
+	// Gold is answered in the evaluation too; nil if there is none.
+	Gold *dataset.File
 	// BeforeCheckpoint, when not nil, is called before a checkpoint is written,
 	// so that logs reach at least as far as what can be resumed from.
 	BeforeCheckpoint func() error
@@ -79,7 +81,8 @@ type Plan struct {
 	VocabSize       int      `json:"vocab_size"`
 	TrainableParams int64    `json:"trainable_parameters"`
 	FrozenParams    int64    `json:"frozen_parameters"`
-	MemoryBytes     int64    `json:"estimated_memory_bytes"`
+	MemoryBytes     int64    `json:"estimated_memory_bytes"`          // the most of training and evaluation
+	TrainingBytes   int64    `json:"estimated_training_memory_bytes"` // of training alone
 	Seconds         float64  `json:"estimated_seconds"`
 	Warnings        []string `json:"warnings,omitempty"`
 }

@@ -113,3 +113,12 @@ func (c *cache) reorder(slot int, parents []int, n int) {
 		}
 	}
 }
+
+// tokens is how many keys the caches of these prompts have room for.
+func (g generation) tokens(prompts [][]int32) int {
+	n := len(prompts) * g.beams * g.maxNew
+	for _, p := range prompts {
+		n += len(p)
+	}
+	return n
+}

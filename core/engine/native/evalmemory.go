@@ -12,18 +12,27 @@ import (
 )
 
 // evalMeter measures the scratch memory that a worker needs to evaluate, as meter
-// does for training.
+// does for training. It looks at no token and, of a model as shapeOf makes it, at no
+// value.
 type evalMeter struct {
 	w     *worker
 	gen   generation
+	none  []int32
+	exact bool   // measure pieces too that are smaller than others
 	loss  pieces // units whose losses are computed
 	reply pieces // batches of prompts that are answered
 }
 
 // pieces is what one kind of work needs.
 type pieces struct {
-	most     int      // float32 values of a worker
-	measured []extent // what is within one of them needs no more
+	most     int // float32 values of a worker
+	measured []piece
+}
+
+// piece is one that was measured: what is within its extent needs no more.
+type piece struct {
+	extent extent
+	floats int
 }
 
 func newEvalMeter(m *Model, gen generation) *evalMeter {
@@ -33,25 +42,39 @@ func newEvalMeter(m *Model, gen generation) *evalMeter {
 // most is the scratch memory of a worker, in float32 values.
 func (e *evalMeter) most() int { return max(e.loss.most, e.reply.most) }
 
-// losses measures the losses of a unit.
-func (e *evalMeter) losses(u *unit) {
-	x := extent{u.rows, u.outputs, u.longest}
-	e.measure(&e.loss, x, func() { e.w.unitLosses(u, func(int, float64, []float32) {}) })
+// tokens are n times token 0.
+func (e *evalMeter) tokens(n int) []int32 {
+	if n > len(e.none) {
+		e.none = make([]int32, n)
+	}
+	return e.none[:n]
 }
 
-// answers measures the responses to a batch of prompts.
-func (e *evalMeter) answers(prompts [][]int32) {
+// losses measures the losses of a unit, in float32 values.
+func (e *evalMeter) losses(u unit) int {
+	u.seqs = slices.Clone(u.seqs)
+	for i := range u.seqs {
+		u.seqs[i].ids = e.tokens(len(u.seqs[i].ids))
+	}
+	x := extent{u.rows, u.outputs, u.longest}
+	return e.measure(&e.loss, x, func() { e.w.unitLosses(&u, func(int, float64, []float32) {}) })
+}
+
+// answers measures the responses to a batch of prompts, in float32 values.
+func (e *evalMeter) answers(prompts [][]int32) int {
+	none := make([][]int32, len(prompts))
 	x := extent{len(prompts)}
+	for i, p := range prompts {
+		none[i] = e.tokens(len(p))
+		x[1], x[2] = x[1]+len(p), max(x[2], len(p))
+	}
 	for first, end := 0, 0; first < len(prompts); first = end {
 		var u unit
-		u, end = promptUnit(prompts, first)
-		x[1], x[2], x[3] = x[1]+u.rows, max(x[2], u.rows), max(x[3], u.outputs)
+		u, end = promptUnit(none, first)
+		x[3], x[4] = max(x[3], u.rows), max(x[4], u.outputs)
 	}
-	for _, p := range prompts {
-		x[4] = max(x[4], len(p))
-	}
-	e.measure(&e.reply, x, func() {
-		c, searches := e.w.begun(e.gen, prompts)
+	return e.measure(&e.reply, x, func() {
+		c, searches := e.w.begun(e.gen, none)
 		for _, s := range searches {
 			s.done, s.beams = false, slices.Repeat([]hypothesis{{last: &token{}, n: 1}}, e.gen.beams)
 		}
@@ -61,14 +84,17 @@ func (e *evalMeter) answers(prompts [][]int32) {
 	})
 }
 
-func (e *evalMeter) measure(p *pieces, x extent, run func()) {
-	if slices.ContainsFunc(p.measured, x.within) {
-		return
+func (e *evalMeter) measure(p *pieces, x extent, run func()) int {
+	for _, m := range p.measured {
+		if x == m.extent || !e.exact && x.within(m.extent) {
+			return m.floats
+		}
 	}
 	e.w.a = arena{buf: e.w.a.buf, measuring: true}
 	run()
 	p.most = max(p.most, e.w.a.peak)
-	p.measured = append(p.measured, x)
+	p.measured = append(p.measured, piece{x, e.w.a.peak})
+	return e.w.a.peak
 }
 
 // shapeOf is a model of this architecture without values, but for the embedding of
@@ -80,6 +106,10 @@ func shapeOf(arch Arch) *Model {
 	return m
 }
 
+// predictionBytes is what a prediction takes until the metrics are computed.
+// Measured with 20,000 short rows.
+const predictionBytes = 1 << 10
+
 // evaluationBytes is the memory of the evaluation after training, whose model is
 // the trained one, merged, in float32; 0 if there is none.
 func (s *setup) evaluationBytes(ctx context.Context) (int64, error) {
@@ -88,49 +118,117 @@ func (s *setup) evaluationBytes(ctx context.Context) (int64, error) {
 		return 0, nil
 	}
 	m := shapeOf(s.model.Arch)
-	meter := newEvalMeter(m, generationOf(s.cfg, s.tok))
+	_, values := m.counts()
+	scratch, rows := 0, 0
+	for _, file := range []*dataset.File{test, s.job.Gold} {
+		if file == nil {
+			continue
+		}
+		n, err := s.evaluationScratch(ctx, m, file)
+		if err != nil {
+			return 0, err
+		}
+		scratch, rows = max(scratch, n), rows+file.Len()
+	}
+	return 4*(values+int64(scratch)) + predictionBytes*int64(rows) + processBytes, nil
+}
+
+// evaluationScratch is the scratch memory, in float32 values, that the workers take
+// to predict a file, as Predict goes about it.
+func (s *setup) evaluationScratch(ctx context.Context, m *Model, file *dataset.File) (int, error) {
+	gen := generationOf(s.cfg, s.tok)
+	meter := newEvalMeter(m, gen)
+	meter.exact = true
 	workers := runtime.GOMAXPROCS(0)
 	size := stretchRows(workers, s.cfg.Eval.BatchSize)
-	e, room := s.examples(test), promptRoom(s.cfg, &s.model.Arch)
-	none := make([]int32, s.model.Arch.MaxPositions+1) // tokens
-	var seqs []sequence
-	var prompts [][]int32
-	units, batches := 0, 0 // at a time
-	measure := func() {
-		us, bs := lossUnits(seqs, workers), promptBatches(prompts, s.cfg.Eval.BatchSize)
-		for _, u := range us {
-			meter.losses(&u)
+	e, room := s.examples(file), promptRoom(s.cfg, &s.model.Arch)
+	var most int
+	err := e.stretches(ctx, size, func(rows []int, seqs []sequence) error {
+		var losses, answers []int
+		units := largest(lossUnits(seqs, workers), workers, func(u unit) int { return u.rows })
+		for _, u := range units {
+			losses = append(losses, meter.losses(u))
 		}
-		for _, b := range bs {
-			meter.answers(b)
-		}
-		units, batches = min(max(units, len(us)), workers), min(max(batches, len(bs)), workers)
-		seqs, prompts = seqs[:0], prompts[:0]
-	}
-	_, err := e.sample(ctx, func(i int) error {
-		row, _, err := e.sequence(i)
-		if err != nil {
-			return err
-		}
-		row.ids = none[:len(row.ids)]
-		seqs = append(seqs, row)
-		if test.Task() != dataset.Classification {
-			p, _, err := e.prompt(i, room)
-			if err != nil {
-				return err
+		if file.Task() != dataset.Classification {
+			prompts := make([][]int32, len(rows))
+			for i, row := range rows {
+				var err error
+				if prompts[i], _, err = e.prompt(row, room); err != nil {
+					return err
+				}
 			}
-			prompts = append(prompts, none[:len(p)])
+			batches := largest(promptBatches(prompts, s.cfg.Eval.BatchSize), workers, gen.tokens)
+			for _, b := range batches {
+				answers = append(answers, meter.answers(b))
+			}
 		}
-		if len(seqs) == size {
-			measure()
+		most = max(most, atATime(losses, answers))
+		return nil
+	})
+	return most, err
+}
+
+// largest are the n largest of some pieces, in descending order.
+func largest[T any](pieces []T, n int, size func(T) int) []T {
+	slices.SortFunc(pieces, func(a, b T) int { return cmp.Compare(size(b), size(a)) })
+	return pieces[:min(n, len(pieces))]
+}
+
+// atATime is what workers take that have one piece of each kind each, the largest
+// first.
+func atATime(losses, answers []int) int {
+	sum := 0
+	for i := range max(len(losses), len(answers)) {
+		most := 0
+		if i < len(losses) {
+			most = losses[i]
+		}
+		if i < len(answers) {
+			most = max(most, answers[i])
+		}
+		sum += most
+	}
+	return sum
+}
+
+// validationScratch is the scratch memory of a worker, in float32 values, for the
+// losses of the validation data during training.
+func (t *training) validationScratch(ctx context.Context) (int, error) {
+	if t.val == nil || !t.cfg.Eval.Enabled {
+		return 0, nil
+	}
+	meter := newEvalMeter(t.model, generation{})
+	err := t.val.stretches(ctx, lossRows, func(_ []int, seqs []sequence) error {
+		for _, u := range lossUnits(seqs, len(t.pool.workers)) {
+			meter.losses(u)
 		}
 		return nil
 	})
-	measure()
-	_, values := m.counts()
-	both := min(units, batches) // workers that do both
-	scratch := both*meter.most() + (units-both)*meter.loss.most + (batches-both)*meter.reply.most
-	return 4*(values+int64(scratch)) + processBytes, err
+	return meter.most(), err
+}
+
+// stretches tokenises the rows of a file, or an even sample of them, and calls do
+// for every so many of them.
+func (e *examples) stretches(ctx context.Context, size int, do func(rows []int, seqs []sequence) error) error {
+	var rows []int
+	var seqs []sequence
+	_, err := e.sample(ctx, func(i int) error {
+		s, _, err := e.sequence(i)
+		if err != nil {
+			return err
+		}
+		rows, seqs = append(rows, i), append(seqs, s)
+		if len(rows) < size {
+			return nil
+		}
+		err = do(rows, seqs)
+		rows, seqs = rows[:0], seqs[:0]
+		return err
+	})
+	if err == nil && len(rows) > 0 {
+		err = do(rows, seqs)
+	}
+	return err
 }
 
 // generationOf is how responses are made as the configuration says.

@@ -1,6 +1,8 @@
 package native
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -41,4 +43,22 @@ func TestTooLargeForTheMachine(t *testing.T) {
 	var bad *fault.ConfigError
 	require.ErrorAs(t, s.checkScratch(1<<50), &bad)
 	assert.Contains(t, bad.Hint, "training.max_seq_length")
+}
+
+// TestWeightsCutShortWhileTheyAreRead: the file is as long as its header says when
+// it is opened, and shorter when its values are copied.
+func TestWeightsCutShortWhileTheyAreRead(t *testing.T) {
+	dir := t.TempDir()
+	arch := tinyArch(true)
+	m, err := newModel(arch, loudSource{3}, nil, false)
+	require.NoError(t, err)
+	require.NoError(t, m.saveModel(dir))
+	b, err := openFolder(dir, 1)
+	require.NoError(t, err)
+	defer b.src.close()
+	require.NoError(t, os.Truncate(filepath.Join(dir, modelWeightsName), 4096))
+	_, err = newModel(b.arch, b.src, nil, true)
+	var bad *fault.ConfigError
+	require.ErrorAs(t, err, &bad)
+	assert.Contains(t, bad.Reason, "cut short")
 }

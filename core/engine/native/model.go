@@ -3,8 +3,10 @@ package native
 import (
 	"fmt"
 	"math"
+	"runtime/debug"
 	"slices"
 
+	"github.com/verifily/verifily-tui/core/fault"
 	"github.com/verifily/verifily-tui/core/tensor"
 )
 
@@ -116,15 +118,37 @@ func newModel(arch Arch, src source, lora *loraSpec, train bool) (*Model, error)
 		return nil, err
 	}
 	m.allocate()
-	for _, p := range m.params {
-		if err := p.read(src); err != nil {
-			return nil, err
+	err := readingFiles(func() error {
+		for _, p := range m.params {
+			if err := p.read(src); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if lora != nil {
 		lora.initialise(m)
 	}
 	return m, nil
+}
+
+// readingFiles calls do, which reads mapped files. One that is cut short meanwhile
+// is an error instead of the end of the program.
+func readingFiles(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		v := recover()
+		if _, isFault := v.(interface{ Addr() uintptr }); isFault {
+			err = &fault.ConfigError{Detail: fault.Detail{Op: "load weights", Reason: "a file of the model was cut short while it was read",
+				Hint: "restore it, and try again"}}
+		} else if v != nil {
+			panic(v)
+		}
+	}()
+	return do()
 }
 
 // read takes the parameter's values from the source; frozen ones may be shared

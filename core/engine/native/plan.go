@@ -143,7 +143,7 @@ func (Engine) Plan(ctx context.Context, job engine.Job) (plan *engine.Plan, err 
 		TrainTokens: l.tokens, LabelTokens: l.labels, LongestSequence: l.longest, TruncatedRows: l.truncated,
 		StepsPerEpoch: t.stepsPerEpoch, TotalSteps: t.schedule.total, WarmupSteps: t.schedule.warmup,
 		VocabSize: s.model.Arch.VocabSize, TrainableParams: trained, FrozenParams: frozen,
-		MemoryBytes: max(bytes, evaluation), Seconds: seconds, Warnings: append(l.warnings(), s.warnings()...),
+		MemoryBytes: max(bytes, evaluation), TrainingBytes: bytes, Seconds: seconds, Warnings: append(l.warnings(), s.warnings()...),
 	}
 	if l.sampled {
 		p.Warnings = append(p.Warnings, "token counts are estimated from a sample of the rows")

@@ -152,7 +152,7 @@ func openPredictor(job engine.PredictJob) (*predictor, error) {
 		return fail(err)
 	}
 	p.gen = generationOf(p.cfg, p.tok)
-	p.meter = newEvalMeter(p.model, p.gen)
+	p.meter = newEvalMeter(shapeOf(b.arch), p.gen)
 	return p, nil
 }
 
@@ -232,7 +232,7 @@ func (p *predictor) stretch(ctx context.Context, e *examples, first, end, batchS
 		}
 	}
 	for _, u := range lossUnits(batch.seqs, len(p.pool.workers)) {
-		p.meter.losses(&u)
+		p.meter.losses(u)
 	}
 	p.reserve()
 	labels := p.model.Arch.Labels

@@ -68,7 +68,7 @@ func (t *training) reserve(ctx context.Context, l lengths) error {
 	if err := t.checkScratch(least); err != nil {
 		return err
 	}
-	n, err := t.largestScratch(ctx, l)
+	n, err := t.mostScratch(ctx, l)
 	if err == nil {
 		err = t.checkScratch(n)
 	}
@@ -78,6 +78,20 @@ func (t *training) reserve(ctx context.Context, l lengths) error {
 	t.scratch = n
 	t.pool.reserve(n)
 	return nil
+}
+
+// mostScratch is the scratch memory of a worker for all that training does. It is
+// measured where a weights file that is cut short ends the run, not the program.
+func (t *training) mostScratch(ctx context.Context, l lengths) (n int, err error) {
+	broken := t.pool.run(1, func(*worker, int) {
+		var validation int
+		n, err = t.largestScratch(ctx, l)
+		if err == nil {
+			validation, err = t.validationScratch(ctx)
+		}
+		n = max(n, validation)
+	}, nil)
+	return n, firstError(t.broken(broken), err)
 }
 
 // plannedRows bounds how many rows are laid out to find the largest unit.

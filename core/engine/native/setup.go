@@ -279,7 +279,8 @@ func (s *setup) saveMerged(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return firstError(fmt.Errorf("make folder for the merged model: %w", err), m.close())
 	}
-	return firstError(m.saveModel(dir), s.tok.Save(dir), m.close())
+	err = readingFiles(func() error { return m.saveModel(dir) })
+	return firstError(err, s.tok.Save(dir), m.close())
 }
 
 // saveWeights writes the trained weights into dir, which must not exist or be

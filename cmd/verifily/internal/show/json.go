@@ -36,8 +36,9 @@ LINES of train and eval. "event" says what a line is:
   plan        engine, device, train_rows, val_rows, test_rows, train_tokens,
               label_tokens, longest_sequence, truncated_rows, steps_per_epoch,
               total_steps, warmup_steps, vocab_size, trainable_parameters,
-              frozen_parameters, estimated_memory_bytes, estimated_seconds,
-              warnings
+              frozen_parameters, estimated_memory_bytes (the most of training
+              and evaluation), estimated_training_memory_bytes,
+              estimated_seconds (of training), warnings
   finished    status, run_id, run_dir, task; after training artifact_path,
               total_steps, total_epochs, final_train_loss, best_eval_loss,
               best_eval_step, tokens, train_seconds; after an evaluation
@@ -154,7 +155,7 @@ func (o *objects) Planned(p engine.Plan) {
 		member{"truncated_rows", p.TruncatedRows}, member{"steps_per_epoch", p.StepsPerEpoch},
 		member{"total_steps", p.TotalSteps}, member{"warmup_steps", p.WarmupSteps}, member{"vocab_size", p.VocabSize},
 		member{"trainable_parameters", p.TrainableParams}, member{"frozen_parameters", p.FrozenParams},
-		member{"estimated_memory_bytes", p.MemoryBytes}, member{"estimated_seconds", p.Seconds}, member{"warnings", warnings})
+		member{"estimated_memory_bytes", p.MemoryBytes}, member{"estimated_training_memory_bytes", p.TrainingBytes}, member{"estimated_seconds", p.Seconds}, member{"warnings", warnings})
 }
 
 func (o *objects) Finished(r Result) {

@@ -19,6 +19,10 @@ func planLines(p engine.Plan, width int) []string {
 	if p.TruncatedRows > 0 {
 		longest += ", " + plural(p.TruncatedRows, "row", "rows") + " cut to it"
 	}
+	bytes := "about " + memory(p.MemoryBytes)
+	if p.MemoryBytes > p.TrainingBytes {
+		bytes += fmt.Sprintf(" in the evaluation, %s in training", memory(p.TrainingBytes))
+	}
 	rows := [][]string{
 		{"engine", p.Engine + " on " + p.Device},
 		{"rows", splits},
@@ -27,7 +31,7 @@ func planLines(p engine.Plan, width int) []string {
 		{"steps", fmt.Sprintf("%s (%s an epoch, %s of warm-up)", count(p.TotalSteps), count(p.StepsPerEpoch), count(p.WarmupSteps))},
 		{"vocabulary", plural(p.VocabSize, "token", "tokens")},
 		{"parameters", fmt.Sprintf("%s trained, %s frozen", count(p.TrainableParams), count(p.FrozenParams))},
-		{"memory", "about " + memory(p.MemoryBytes)},
+		{"memory", bytes},
 		{"time", "about " + duration(p.Seconds) + " of training"},
 	}
 	lines := []string{"plan (nothing was trained or written)"}

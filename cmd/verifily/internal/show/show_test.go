@@ -135,7 +135,7 @@ func hostileResult() show.Result {
 func plan() engine.Plan {
 	return engine.Plan{Engine: "native", Device: "cpu", TrainRows: 7000, ValRows: 500, TestRows: 500, TrainTokens: 123456, LabelTokens: 45678,
 		LongestSequence: 48, TruncatedRows: 2, StepsPerEpoch: 219, TotalSteps: 657, WarmupSteps: 33, VocabSize: 420, TrainableParams: 612345,
-		MemoryBytes: 64_500_000, Seconds: 72.3, Warnings: []string{"2 rows are longer than \x1b[31mtraining.max_seq_length"}}
+		MemoryBytes: 64_500_000, TrainingBytes: 64_500_000, Seconds: 72.3, Warnings: []string{"2 rows are longer than \x1b[31mtraining.max_seq_length"}}
 }
 
 func TestResult(t *testing.T) {
