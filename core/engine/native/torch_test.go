@@ -79,8 +79,8 @@ var torchLoRA = &loraSpec{r: 16, alpha: 32, modules: []string{"q_proj", "v_proj"
 
 func BenchmarkTorch(b *testing.B) {
 	micro := benchArch(b, "builtin:micro", 4096)
-	fmt.Printf("\n%-22s %10s %10s %7s %10s %10s %7s %12s %10s %10s\n", "job", "this", "torch", "ratio", "memory", "torch", "ratio",
-		"this-torch", "this-f64", "torch-f64")
+	fmt.Printf("\n%-22s %10s %10s %7s %10s %10s %7s %12s %10s %10s %10s\n", "job", "this", "torch", "ratio", "memory", "torch", "ratio",
+		"this-torch", "exact norm", "this-f64", "torch-f64")
 	for _, c := range []struct {
 		name         string
 		arch         Arch
@@ -111,13 +111,14 @@ func BenchmarkTorch(b *testing.B) {
 			var ours, theirs []torchResult
 			for range c.pairs {
 				ours = append(ours, runThis(b, dir, c.isa))
-				theirs = append(theirs, runTorch(b, dir, c.isa, "float32"))
+				theirs = append(theirs, runTorch(b, dir, c.isa))
 			}
-			exact := torchResult{}
+			var exact, exactNorm torchResult
 			if job.Kind == "train" {
-				exact = runTorch(b, dir, c.isa, "float64")
+				exact = runTorch(b, dir, c.isa, "REFERENCE_DTYPE=float64")
+				exactNorm = runTorch(b, dir, c.isa, "REFERENCE_NORM=float64")
 			}
-			printTorch(c.name, job, ours, theirs, exact)
+			printTorch(c.name, job, ours, theirs, exact, exactNorm)
 		})
 	}
 }
@@ -144,8 +145,9 @@ func writeTorchJob(b *testing.B, dir string, arch Arch, job torchJob) {
 }
 
 // runTorch runs the PyTorch reference with the BLAS kernels that fit the CPU.
-// ISA is the instruction set of both, or empty for the best.
-func runTorch(b *testing.B, dir, isa, dtype string) torchResult {
+// ISA is the instruction set of both, or empty for the best; for env see the
+// reference.
+func runTorch(b *testing.B, dir, isa string, env ...string) torchResult {
 	b.Helper()
 	python := os.Getenv("PYTHON")
 	if python == "" {
@@ -155,7 +157,6 @@ func runTorch(b *testing.B, dir, isa, dtype string) torchResult {
 		b.Fatalf("%s cannot import torch: %s\ninstall it (Debian: apt-get install python3-torch libopenblas0-openmp), or set PYTHON to an interpreter that has it",
 			python, strings.TrimSpace(string(out)))
 	}
-	env := []string{"REFERENCE_DTYPE=" + dtype}
 	if isa == "" {
 		k, err := tensor.New()
 		require.NoError(b, err)
@@ -189,8 +190,9 @@ func runBench(b *testing.B, cmd *exec.Cmd, env ...string) torchResult {
 }
 
 // printTorch prints one row: medians of the pairs, the ratio pair by pair, and
-// how far the losses of the two and of a double precision run lie apart.
-func printTorch(name string, job torchJob, ours, theirs []torchResult, exact torchResult) {
+// how far the losses lie apart: of the two, of this one and of PyTorch with gradients
+// clipped by their exact norm, and of each and a run in double precision.
+func printTorch(name string, job torchJob, ours, theirs []torchResult, exact, exactNorm torchResult) {
 	var a, t, ratio, mem, tmem []float64
 	for i := range ours {
 		a, t = append(a, ours[i].Seconds), append(t, theirs[i].Seconds)
@@ -199,7 +201,7 @@ func printTorch(name string, job torchJob, ours, theirs []torchResult, exact tor
 	}
 	diff := "tokens equal"
 	if job.Kind == "train" {
-		diff = fmt.Sprintf("%.1e %10.1e %10.1e", lossDifference(ours[0], theirs[0]), lossDifference(ours[0], exact), lossDifference(theirs[0], exact))
+		diff = fmt.Sprintf("%.1e %10.1e %10.1e %10.1e", lossDifference(ours[0], theirs[0]), lossDifference(ours[0], exactNorm), lossDifference(ours[0], exact), lossDifference(theirs[0], exact))
 	} else if !slices.EqualFunc(ours[0].Tokens, theirs[0].Tokens, slices.Equal) {
 		diff = "tokens differ"
 	}
@@ -361,7 +363,7 @@ func BenchmarkTorchGemm(b *testing.B) {
 			require.NoError(b, writeJSON(filepath.Join(dir, "job.json"), job))
 			ours, theirs := make([][]float64, len(job.Shapes)), make([][]float64, len(job.Shapes))
 			for range 5 {
-				a, t := runThis(b, dir, isa), runTorch(b, dir, isa, "float32")
+				a, t := runThis(b, dir, isa), runTorch(b, dir, isa)
 				for i := range job.Shapes {
 					ours[i], theirs[i] = append(ours[i], a.GFLOPS[i]), append(theirs[i], t.GFLOPS[i])
 				}
