@@ -268,6 +268,7 @@ func TestBaseModelMessages(t *testing.T) {
 	for _, c := range []struct{ name, message, hint string }{
 		{"builtin:nanno", "no built-in model", "did you mean builtin:nano?"},
 		{"nano", "neither a folder here nor a built-in", "did you mean builtin:nano?"},
+		{"run_20260101_120000_abcdef", "neither a folder here", "such as runs/run_20260101_120000_abcdef"},
 		{"gpt2", "neither a folder here nor a built-in", "hf download gpt2"},
 		{"mistralai/Mistral-7B-v0.3", "neither a folder", "hf download mistralai/Mistral-7B-v0.3 --local-dir"},
 		{"./no/such", "neither a folder", "name a local folder"},

@@ -146,6 +146,7 @@ func TestProblems(t *testing.T) {
 		"misspelt section":  {"trianing: {batch_size: 3}", "5: trianing: unknown key (did you mean training?)"},
 		"swapped letters":   {"training: {lr_schedluer: linear}", "5: training.lr_schedluer: unknown key (did you mean training.lr_scheduler?)"},
 		"other case":        {"lora: {Target-Modules: auto}", "5: lora.Target-Modules: unknown key (did you mean lora.target_modules?)"},
+		"same beginning":    {"eval: {slices: [kind]}", "5: eval.slices: unknown key (did you mean eval.slice_by_tags?)"},
 		"far from anything": {"optimizer: adamw", "5: optimizer: unknown key (the nearest known key is output.dir)"},
 		"hostile key":       {`"\e]0;x\a": 1`, `5: "\x1b]0;x\a": unknown key (the nearest known key is task)`},
 

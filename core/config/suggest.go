@@ -35,8 +35,8 @@ var otherNames = map[string]string{
 }
 
 // suggest names the known key that an unknown dotted one was probably meant
-// to be: the same name at another level, a name that other trainers use, or
-// the nearest spelling.
+// to be: the same name at another level, a name that other trainers use, the
+// nearest spelling, or the same beginning.
 func suggest(key string, holdsKeys bool) string {
 	if fieldOf[key] != nil { // written with the point in it
 		section, last, _ := strings.Cut(key, ".")
@@ -75,7 +75,35 @@ func suggest(key string, holdsKeys bool) string {
 			best, bestScore = k, score
 		}
 	}
-	return meant(closeEnough(bestScore/2, last), best)
+	if closeEnough(bestScore/2, last) {
+		return meant(true, best)
+	}
+	if longer := startingAlike(section, last); longer != "" {
+		return meant(true, longer)
+	}
+	return meant(false, best)
+}
+
+// startingAlike is the key of a section that begins with most of a name, or empty:
+// slice_by_tags for slices.
+func startingAlike(section, name string) string {
+	best, most := "", max(3, len(name)*2/3-1)
+	for _, k := range keys {
+		if s, last, _ := strings.Cut(k, "."); s == section {
+			if n := commonPrefix(name, last); n > most {
+				best, most = k, n
+			}
+		}
+	}
+	return best
+}
+
+func commonPrefix(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 func meant(close bool, names ...string) string {

@@ -147,6 +147,8 @@ func missingBase(name, workingDir string) error {
 		d.Hint = "did you mean " + near + "?"
 	case workingDir != "" && !filepath.IsAbs(name):
 		d.Hint = fmt.Sprintf("it is neither below the current folder nor below %s, where the run was started; put it back where it was", workingDir)
+	case strings.HasPrefix(filepath.Base(name), "run_"):
+		d.Hint = "no run is there; base_model takes the path of a run's folder, such as runs/" + filepath.Base(name)
 	case hubID.MatchString(name):
 		d.Hint = fmt.Sprintf("models are not downloaded here: if it is a Hugging Face id, run `hf download %s --local-dir %s` first; else check the path",
 			name, name)
