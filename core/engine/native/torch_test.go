@@ -331,11 +331,18 @@ func benchTrain(s *stepper, job torchJob) (losses, times []float64) {
 func benchGenerate(p *pool, job torchJob) (out [][]int32, times []float64) {
 	g := generation{maxNew: job.NewTokens, beams: 1, eos: -1}
 	n := len(p.workers)
+	part := func(i int) (from, to int) { return i * len(job.Prompts) / n, (i + 1) * len(job.Prompts) / n }
+	meter := newEvalMeter(shapeOf(p.workers[0].m.Arch), g)
+	for i := range n {
+		from, to := part(i)
+		meter.answers(job.Prompts[from:to])
+	}
+	p.reserve(meter.most())
 	for range job.Steps {
 		start := time.Now()
 		out = make([][]int32, len(job.Prompts))
 		err := p.run(n, func(w *worker, i int) {
-			from, to := i*len(out)/n, (i+1)*len(out)/n
+			from, to := part(i)
 			w.generate(context.Background(), g, job.Prompts[from:to], out[from:to])
 		}, nil)
 		if err != nil {
