@@ -43,6 +43,12 @@ func TestTooLargeForTheMachine(t *testing.T) {
 	var bad *fault.ConfigError
 	require.ErrorAs(t, s.checkScratch(1<<50), &bad)
 	assert.Contains(t, bad.Hint, "training.max_seq_length")
+
+	p := &predictor{pool: s.pool, meter: newEvalMeter(m, generation{})}
+	require.NoError(t, p.reserve())
+	p.meter.reply.most = 1 << 50
+	require.ErrorAs(t, p.reserve(), &bad)
+	assert.Contains(t, bad.Hint, "eval.batch_size")
 }
 
 // TestWeightsCutShortWhileTheyAreRead: the file is as long as its header says when

@@ -166,10 +166,16 @@ func notLoaded(runDir string, err error) error {
 	return &fault.EvalError{Detail: d}
 }
 
-// reserve gives the workers what was measured so far.
-func (p *predictor) reserve() {
+// reserve gives the workers what was measured so far, if the machine has it.
+func (p *predictor) reserve() error {
 	p.meter.w.forget()
-	p.pool.reserve(p.meter.most())
+	more := p.meter.most() - len(p.pool.workers[0].a.buf)
+	err := checkMemory(fmt.Sprintf("answering with %d workers", len(p.pool.workers)), 4*int64(more)*int64(len(p.pool.workers)),
+		"lower eval.batch_size, eval.generation_num_beams or eval.generation_max_new_tokens, or set GOMAXPROCS to fewer workers")
+	if err == nil {
+		p.pool.reserve(p.meter.most())
+	}
+	return err
 }
 
 func (p *predictor) close() error {
@@ -234,7 +240,9 @@ func (p *predictor) stretch(ctx context.Context, e *examples, first, end, batchS
 	for _, u := range lossUnits(batch.seqs, len(p.pool.workers)) {
 		p.meter.losses(u)
 	}
-	p.reserve()
+	if err := p.reserve(); err != nil {
+		return nil, err
+	}
 	labels := p.model.Arch.Labels
 	err = p.pool.eachLoss(ctx, batch, func(i int, loss float64, row []float32) {
 		if len(labels) > 0 {
@@ -286,7 +294,9 @@ func (p *predictor) answer(ctx context.Context, e *examples, preds []runs.Predic
 		p.meter.answers(b)
 		answers[i] = make([][]int32, len(b))
 	}
-	p.reserve()
+	if err := p.reserve(); err != nil {
+		return err
+	}
 	err := p.pool.run(len(batches), func(w *worker, i int) { w.generate(ctx, p.gen, batches[i], answers[i]) }, nil)
 	if err := firstError(err, ctx.Err()); err != nil {
 		return err
