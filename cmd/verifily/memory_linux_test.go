@@ -33,7 +33,7 @@ func TestMemoryIsAsPlanned(t *testing.T) {
 		beams = "{generation_max_new_tokens: 100, generation_num_beams: 4, batch_size: 12}"
 		long  = "{generation_max_new_tokens: 400, batch_size: 12}"
 		part  = "{generation_max_new_tokens: 400, batch_size: 20}"
-		gold  = "{generation_max_new_tokens: 60, batch_size: 24, gold_set: few.jsonl, metrics: [gold_set_accuracy]}"
+		gold  = "{generation_max_new_tokens: 8, generation_num_beams: 1, batch_size: 24, gold_set: few.jsonl, metrics: [gold_set_accuracy]}"
 
 		few      = "{train: few.jsonl, test: few.jsonl}"
 		many     = "{train: many.jsonl, test: many.jsonl}"

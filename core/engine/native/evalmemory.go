@@ -130,7 +130,9 @@ func (s *setup) evaluationBytes(ctx context.Context) (int64, error) {
 		}
 		scratch, rows = max(scratch, n), rows+file.Len()
 	}
-	return 4*(values+int64(scratch)) + predictionBytes*int64(rows) + processBytes, nil
+	heap := 4*int64(scratch) + predictionBytes*int64(rows)
+	garbage := heap * tightPercent / 2 / 100 // a small heap reaches all of it, a large one little
+	return 4*values + heap + garbage + processBytes, nil
 }
 
 // evaluationScratch is the scratch memory, in float32 values, that the workers take
@@ -142,7 +144,7 @@ func (s *setup) evaluationScratch(ctx context.Context, m *Model, file *dataset.F
 	workers := runtime.GOMAXPROCS(0)
 	size := stretchRows(workers, s.cfg.Eval.BatchSize)
 	e, room := s.examples(file), promptRoom(s.cfg, &s.model.Arch)
-	var most int
+	most, reserved := 0, 0
 	err := e.stretches(ctx, size, func(rows []int, seqs []sequence) error {
 		var losses, answers []int
 		units := largest(lossUnits(seqs, workers), workers, func(u unit) int { return u.rows })
@@ -162,7 +164,14 @@ func (s *setup) evaluationScratch(ctx context.Context, m *Model, file *dataset.F
 				answers = append(answers, meter.answers(b))
 			}
 		}
-		most = max(most, atATime(losses, answers))
+		reserved = max(reserved, slices.Max(append(losses, 0)))
+		if needed := slices.Max(append(answers, 0)); needed > reserved {
+			// What the losses took was given back before the answers.
+			reserved = needed
+			most = max(most, atATime(losses, nil), atATime(nil, answers))
+		} else {
+			most = max(most, atATime(losses, answers))
+		}
 		return nil
 	})
 	return most, err
