@@ -89,11 +89,12 @@ func Train(ctx context.Context, opt TrainOptions) (*runs.Run, error) {
 			return nil, err
 		}
 	}
-	if err := t.checkGold(ctx); err != nil {
-		return nil, err
-	}
+	err = t.checkGold(ctx)
 	if t.job.Gold != nil {
 		defer t.job.Gold.Close()
+	}
+	if err != nil {
+		return nil, err
 	}
 	if opt.DryRun {
 		return nil, t.plan(ctx)

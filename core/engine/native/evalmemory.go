@@ -23,18 +23,6 @@ type evalMeter struct {
 	reply pieces // batches of prompts that are answered
 }
 
-// pieces is what one kind of work needs.
-type pieces struct {
-	most     int // float32 values of a worker
-	measured []piece
-}
-
-// piece is one that was measured: what is within its extent needs no more.
-type piece struct {
-	extent extent
-	floats int
-}
-
 func newEvalMeter(m *Model, gen generation) *evalMeter {
 	return &evalMeter{w: newWorker(idle{}, m), gen: gen}
 }
@@ -57,7 +45,9 @@ func (e *evalMeter) losses(u unit) int {
 		u.seqs[i].ids = e.tokens(len(u.seqs[i].ids))
 	}
 	x := extent{u.rows, u.outputs, u.longest}
-	return e.measure(&e.loss, x, func() { e.w.unitLosses(&u, func(int, float64, []float32) {}) })
+	return e.loss.floats(x, e.exact, func() int {
+		return e.w.measure(func() { e.w.unitLosses(&u, func(int, float64, []float32) {}) })
+	})
 }
 
 // answers measures the responses to a batch of prompts, in float32 values.
@@ -73,28 +63,22 @@ func (e *evalMeter) answers(prompts [][]int32) int {
 		u, end = promptUnit(none, first)
 		x[3], x[4] = max(x[3], u.rows), max(x[4], u.outputs)
 	}
-	return e.measure(&e.reply, x, func() {
-		c, searches := e.w.begun(e.gen, none)
-		for _, s := range searches {
-			s.done, s.beams = false, slices.Repeat([]hypothesis{{last: &token{}, n: 1}}, e.gen.beams)
-		}
-		if e.gen.maxNew > 1 {
-			e.w.decode(c, searches, e.gen.maxNew-2) // the last step sees the most
-		}
+	return e.reply.floats(x, e.exact, func() int {
+		return e.w.measure(func() { e.answerFully(none) })
 	})
 }
 
-func (e *evalMeter) measure(p *pieces, x extent, run func()) int {
-	for _, m := range p.measured {
-		if x == m.extent || !e.exact && x.within(m.extent) {
-			return m.floats
-		}
+// answerFully computes prompts, and the last token of responses that all end there:
+// no step sees more.
+func (e *evalMeter) answerFully(prompts [][]int32) {
+	c, searches := e.w.begun(e.gen, prompts)
+	if e.gen.maxNew < 2 {
+		return
 	}
-	e.w.a = arena{buf: e.w.a.buf, measuring: true}
-	run()
-	p.most = max(p.most, e.w.a.peak)
-	p.measured = append(p.measured, piece{x, e.w.a.peak})
-	return e.w.a.peak
+	for _, s := range searches {
+		s.done, s.beams = false, slices.Repeat([]hypothesis{{last: &token{}, n: 1}}, e.gen.beams)
+	}
+	e.w.decode(c, searches, e.gen.maxNew-2)
 }
 
 // shapeOf is a model of this architecture without values, but for the embedding of

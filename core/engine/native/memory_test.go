@@ -66,7 +66,7 @@ func TestCheckGeneration(t *testing.T) {
 	}
 }
 
-func TestBatchEnds(t *testing.T) {
+func TestPromptBatches(t *testing.T) {
 	of := func(lengths ...int) (prompts [][]int32) {
 		for _, n := range lengths {
 			prompts = append(prompts, make([]int32, n))

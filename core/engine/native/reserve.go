@@ -3,7 +3,6 @@ package native
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/verifily/verifily-tui/core/tensor"
 )
@@ -47,13 +46,45 @@ func newMeter(m *Model) *meter {
 // values.
 func (e *meter) floats(u *unit, drop dropout) int {
 	m := e.w.m
-	e.w.a = arena{buf: e.w.a.buf, measuring: true}
 	e.turn.reset(1)
 	if m.Embed.trainable() {
 		e.slots.assign(u.seqs, m.Arch.VocabSize, m.Arch.Hidden)
 	}
-	e.w.trainUnit(u, 0, 1, drop, e.turn, &e.slots, make([]float64, len(u.groups)))
-	return e.w.a.peak
+	return e.w.measure(func() { e.w.trainUnit(u, 0, 1, drop, e.turn, &e.slots, make([]float64, len(u.groups))) })
+}
+
+// measure is the scratch memory that a pass with idle kernels asks for, in float32
+// values.
+func (w *worker) measure(pass func()) int {
+	w.a = arena{buf: w.a.buf, measuring: true}
+	pass()
+	return w.a.peak
+}
+
+// pieces are those of one kind of work that were measured.
+type pieces struct {
+	most     int // float32 values
+	measured []piece
+}
+
+// piece is one of them: what is within its extent needs no more.
+type piece struct {
+	extent extent
+	floats int
+}
+
+// floats is what a piece of this extent needs, in float32 values, or what a larger
+// one does unless it is to be exact.
+func (p *pieces) floats(x extent, exact bool, measure func() int) int {
+	for _, m := range p.measured {
+		if x == m.extent || !exact && x.within(m.extent) {
+			return m.floats
+		}
+	}
+	n := measure()
+	p.most = max(p.most, n)
+	p.measured = append(p.measured, piece{x, n})
+	return n
 }
 
 // reserve gives every worker the scratch memory of the largest unit of the run
@@ -102,8 +133,8 @@ const plannedRows = 1 << 20
 // tokens; where only a sample was tokenised, each row of it stands for the rows
 // behind it too.
 func (t *training) largestScratch(ctx context.Context, l lengths) (int, error) {
-	meter, most, none := newMeter(t.model), 0, make([]int32, l.longest)
-	b, measured := batch{}, []extent(nil)
+	meter, none := newMeter(t.model), make([]int32, l.longest)
+	b, done := batch{}, pieces{}
 	for step := range min(max(t.schedule.total, 1), plannedRows/t.perStep+1) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
@@ -116,15 +147,11 @@ func (t *training) largestScratch(ctx context.Context, l lengths) (int, error) {
 		}
 		b.divide(len(t.pool.workers))
 		for i := range b.units {
-			x := meter.extent(&b.units[i])
-			if slices.ContainsFunc(measured, x.within) {
-				continue
-			}
-			most = max(most, meter.floats(&b.units[i], t.dropout()))
-			measured = append(measured, x)
+			u := &b.units[i]
+			done.floats(meter.extent(u), false, func() int { return meter.floats(u, t.dropout()) })
 		}
 	}
-	return most, nil
+	return done.most, nil
 }
 
 // extent is what the scratch memory of a unit grows with: its rows, outputs,
