@@ -89,29 +89,11 @@ func (s *simd) fewFor(m, n, k int, a, b Matrix) fewSet {
 // fewPanels bounds one call of assembly to about 50 µs, as chunk does.
 const fewPanels = 64
 
-// few computes up to three rows with bᵀ in place; columns that fill no panel go
-// the usual way.
+// few computes up to three rows with bᵀ in place.
 func (s *simd) few(few fewSet, c, a, b Matrix, acc bool) {
-	width := few.columns
-	whole := c.Cols / width * width
-	deep := evenly(a.Cols, blockK, 8)
-	for j := 0; j < whole; j += fewPanels * width {
-		for p := 0; p < a.Cols; p += deep {
-			s.t = tile{
-				a: unsafe.Pointer(&a.Data[p]), aRow: 4 * a.RowStride,
-				b: unsafe.Pointer(&b.Data[p+j*b.ColStride]), bRow: 4 * b.ColStride, bPanel: 4 * b.ColStride * width,
-				c: unsafe.Pointer(&c.Data[j]), cRow: 4 * c.RowStride,
-				k: min(deep, a.Cols-p), panels: min(fewPanels, (whole-j)/width), add: 1,
-			}
-			if p == 0 && !acc {
-				s.t.add = 0
-			}
-			few.run(&s.t)
-		}
-	}
-	if whole < c.Cols {
-		s.product(partOf(c, 0, whole, c.Rows, c.Cols-whole), a, partOf(b, 0, whole, b.Rows, c.Cols-whole), acc)
-	}
+	s.inPlace(few.run, few.columns, c, a, b, acc, func(p, _ int) (unsafe.Pointer, int) {
+		return unsafe.Pointer(&a.Data[p]), 4 * a.RowStride
+	})
 }
 
 // severalPanel is the number of columns that the functions for several rows take at
@@ -129,25 +111,34 @@ func (s *simd) severalFor(m, n, k int, a, b Matrix) func(*tile) {
 	return s.severalSet[m]
 }
 
-// several computes up to eight rows with bᵀ in place; columns that fill no panel go
-// the usual way.
+// several computes up to eight rows with bᵀ in place, and copies what it needs of a,
+// 8 values a column.
 func (s *simd) several(run func(*tile), c, a, b Matrix, acc bool) {
-	whole := c.Cols / severalPanel * severalPanel
-	deep := evenly(a.Cols, blockK, 8)
-	for p := 0; p < a.Cols; p += deep {
-		k := min(deep, a.Cols-p)
+	s.inPlace(run, severalPanel, c, a, b, acc, func(p, k int) (unsafe.Pointer, int) {
 		if a.ColStride == 1 {
 			transpose(&s.packedA[0], 32, &a.Data[p], 4*a.RowStride, a.Rows, k)
 		} else {
 			copyRows(&s.packedA[0], 32, &a.Data[p*a.ColStride], 4*a.ColStride, k, a.Rows)
 		}
-		for j := 0; j < whole; j += fewPanels * severalPanel {
+		return unsafe.Pointer(&s.packedA[0]), 0
+	})
+}
+
+// inPlace computes c panel by panel, so many columns at once, with bᵀ in place;
+// strip gives k columns of a from column p on, and the bytes from row to row.
+// Columns that fill no panel go the usual way.
+func (s *simd) inPlace(run func(*tile), width int, c, a, b Matrix, acc bool, strip func(p, k int) (unsafe.Pointer, int)) {
+	whole := c.Cols / width * width
+	deep := evenly(a.Cols, blockK, 8)
+	for j := 0; j < whole; j += fewPanels * width {
+		for p := 0; p < a.Cols; p += deep {
+			k := min(deep, a.Cols-p)
 			s.t = tile{
-				a: unsafe.Pointer(&s.packedA[0]),
-				b: unsafe.Pointer(&b.Data[p+j*b.ColStride]), bRow: 4 * b.ColStride, bPanel: 4 * b.ColStride * severalPanel,
+				b: unsafe.Pointer(&b.Data[p+j*b.ColStride]), bRow: 4 * b.ColStride, bPanel: 4 * b.ColStride * width,
 				c: unsafe.Pointer(&c.Data[j]), cRow: 4 * c.RowStride,
-				k: k, panels: min(fewPanels, (whole-j)/severalPanel), add: 1,
+				k: k, panels: min(fewPanels, (whole-j)/width), add: 1,
 			}
+			s.t.a, s.t.aRow = strip(p, k)
 			if p == 0 && !acc {
 				s.t.add = 0
 			}
