@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -335,10 +336,11 @@ func TestStops(t *testing.T) {
 	})
 	t.Run("at once", func(t *testing.T) {
 		abort := make(chan struct{})
+		stop := sync.OnceFunc(func() { close(abort) }) // a step that was under way may still be told
 		f := &fake{t: t, scripts: map[string][]string{"a": {"wait"}}}
 		sum, _ := batchOf(t, jobs)(t.Context(), batch.Options{Runner: f, Abort: abort, Events: func(ev batch.Event) {
 			if ev.Kind == batch.EventStep {
-				close(abort)
+				stop()
 			}
 		}})
 		assert.Equal(t, 130, sum.Exit)
